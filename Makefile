@@ -1,0 +1,59 @@
+# Every target sets up what it needs first: Python 3.11 to 3.13, make and the package registries are all it asks for.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+LOCKS := requirements/uv.txt requirements/all.txt
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down demo test test-all check format bench lock
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+setup: $(STAMP) ## install everything into .venv (the other targets call it)
+
+$(STAMP): pyproject.toml $(LOCKS)
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "Twinstream needs Python 3.11 to 3.13, and $(PYTHON) is $$($(PYTHON) -V 2>&1): name another one with make PYTHON=..."; exit 1; }
+	@echo "==> installing the locked dependencies into $(VENV) (about a minute, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --require-hashes requirements/all.txt
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+up: setup ## start the servers and every service, and stay in the foreground until Ctrl-C
+	@./twinstream up
+
+down: setup ## stop what a `make up` in another terminal, or a killed one, left running
+	@./twinstream down
+
+demo: setup ## stream this machine's Debian packages and their changelogs through the running system
+	@./twinstream demo
+
+test: setup ## every test but the long ones, against real servers that it starts itself
+	@$(BIN)/python -m pytest -m "not long" $(ARGS)
+
+test-all: setup ## the long tests
+	@$(BIN)/python -m pytest -m long $(ARGS)
+
+check: setup ## lint, formatting, types and the rules of the house
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/unit/house
+
+bench: setup ## measure: ratios against a ceiling of the same run (ARGS="ingest --keep", ARGS=--quick)
+	@$(BIN)/python bench $(ARGS)
+
+format: setup ## let ruff mend what it can
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+lock: ## resolve the latest dependencies anew into requirements/
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
+	@echo 'uv' | $(COMPILE) --upgrade - -o requirements/uv.txt
+	@$(COMPILE) --upgrade pyproject.toml --all-extras --group dev -o requirements/all.txt
+	@$(MAKE) --no-print-directory setup && $(BIN)/python -m localstack.lock_jars

@@ -1,0 +1,254 @@
+"""The HTTP client of every command: typed calls, errors a person can read, and patience with services that are away."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, Self, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx
+import msgspec
+
+from common.contracts import Scope, Stream
+from twinstream.errors import ProblemError, RecordError, UnreachableError
+from twinstream.retries import TRANSIENT, RetryPolicy, retry_after_s
+from twinstream.target import Target
+
+T = TypeVar("T")
+
+LOOKUPS: Final = RetryPolicy(patience_s=10.0)
+MAX_PAGE: Final = 1000
+
+# Longer than ingest takes to answer that Kafka is away. A batch that is given up on here and written there all the same
+# would come after its own repetition and the batch that followed.
+_TIMEOUT: Final = httpx.Timeout(60.0, connect=5.0)
+_NO_PROXY: Final[Mapping[str, None]] = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
+
+
+class Ingested(msgspec.Struct):
+    """What ingest answers."""
+
+    accepted: int
+    rejected: int
+    errors: list[RecordError] = []
+
+
+class Page(msgspec.Struct):
+    """A piece of a list; items as the service wrote them."""
+
+    items: list[msgspec.Raw]
+    next_cursor: str | None = None
+
+
+class _Problem(msgspec.Struct):
+    title: str
+    detail: str = ""
+    code: str | None = None
+    trace_id: str | None = None
+    errors: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class Client:
+    """Calls to the services of a `Target`; an async context manager.
+
+    Args:
+        target: where they are.
+        retries: how long a call that may still go through is repeated. Where nothing ever answered, it is not.
+        waiting: told (why, seconds) before each wait.
+        sleep: how it waits.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        retries: RetryPolicy = LOOKUPS,
+        waiting: Callable[[str, float], None] = lambda _why, _seconds: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._target = target
+        self._retries = retries
+        self._waiting = waiting
+        self._sleep = sleep
+        self._reached = False
+        self._http = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {target.token()}", "User-Agent": "twinstream"},
+            timeout=_TIMEOUT,
+            mounts=_NO_PROXY,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._http.__aexit__(kind, error, traceback)
+
+    # --- ingest -----------------------------------------------------------------------------------------------------
+
+    async def ingest(self, stream: Stream, lines: bytes) -> Ingested:
+        """Send records as NDJSON; returns once the log holds those that were accepted."""
+        url = f"{self._target.ingest_url}/v1/streams/{stream}/records"
+        headers = {"Content-Type": "application/x-ndjson"}
+        return _decoded(await self._call("POST", url, content=lines, headers=headers), Ingested)
+
+    # --- query-api --------------------------------------------------------------------------------------------------
+
+    async def record(self, stream: Stream, record_id: str) -> msgspec.Raw:
+        """The newest version of a record, as JSON."""
+        return _decoded(await self._call("GET", f"{self._target.url}/v1/{stream}/{segment(record_id)}"), msgspec.Raw)
+
+    async def children(
+        self, a_id: str, *, order: str, since: str | None = None, limit: int | None = None
+    ) -> AsyncIterator[list[msgspec.Raw]]:
+        """The B of an A, page by page, `limit` of them or all."""
+        url = f"{self._target.url}/v1/a/{segment(a_id)}/b"
+        left, cursor = limit, None
+        while left is None or left > 0:
+            size = MAX_PAGE if left is None else min(left, MAX_PAGE)
+            wanted = {"limit": str(size), "order": order, "since": since, "cursor": cursor}
+            page = _decoded(await self._call("GET", url, params=_present(wanted)), Page)
+            yield page.items
+            left, cursor = None if left is None else left - len(page.items), page.next_cursor
+            if cursor is None:
+                return
+
+    async def create_key(self, name: str, scopes: list[Scope]) -> msgspec.Raw:
+        """Make an API key; the answer alone holds its token."""
+        body = msgspec.json.encode({"name": name, "scopes": scopes})
+        headers = {"Content-Type": "application/json"}
+        return _decoded(
+            await self._call("POST", f"{self._target.url}/v1/keys", content=body, headers=headers), msgspec.Raw
+        )
+
+    async def keys(self) -> list[msgspec.Raw]:
+        """All API keys, revoked ones too."""
+        return _decoded(await self._call("GET", f"{self._target.url}/v1/keys"), Page).items
+
+    async def revoke_key(self, key_id: str) -> None:
+        """Revoke an API key; doing it again changes nothing."""
+        await self._call("DELETE", f"{self._target.url}/v1/keys/{segment(key_id)}")
+
+    async def count(self, stream: Stream, asked: Mapping[str, str | None], *, series: bool) -> msgspec.Raw:
+        """How many of a stream lie in a window, at once or step by step."""
+        url = f"{self._target.url}/v1/counts/{stream}" + ("/series" if series else "")
+        return _decoded(await self._call("GET", url, params=_present(asked)), msgspec.Raw)
+
+    async def conditions(self) -> list[msgspec.Raw]:
+        """All conditions."""
+        return _decoded(await self._call("GET", f"{self._target.url}/v1/conditions"), Page).items
+
+    async def create_condition(self, name: str, stream: Stream, expression: str, *, per_a: bool) -> msgspec.Raw:
+        """Make a condition."""
+        body = {"name": name, "stream": stream, "expression": expression, "per_a": per_a}
+        return await self._send_json("POST", f"{self._target.url}/v1/conditions", body)
+
+    async def change_condition(self, name: str, expression: str, *, per_a: bool) -> msgspec.Raw:
+        """Change a condition."""
+        url = f"{self._target.url}/v1/conditions/{segment(name)}"
+        return await self._send_json("PUT", url, {"expression": expression, "per_a": per_a})
+
+    async def delete_condition(self, name: str) -> None:
+        """Delete a condition."""
+        await self._call("DELETE", f"{self._target.url}/v1/conditions/{segment(name)}")
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    async def _send_json(self, method: str, url: str, body: object) -> msgspec.Raw:
+        headers = {"Content-Type": "application/json"}
+        return _decoded(await self._call(method, url, content=msgspec.json.encode(body), headers=headers), msgspec.Raw)
+
+    async def _call(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Make a call until it succeeds or must be given up.
+
+        Raises:
+            UnreachableError: nothing answers.
+            ProblemError: the service refuses it, or cannot do it for longer than patience lasts.
+        """
+        began, failures = asyncio.get_running_loop().time(), 0
+        while True:
+            asked_s: float | None = None
+            failure: ProblemError | UnreachableError
+            try:
+                response = await self._http.request(method, url, params=params, content=content, headers=headers)
+            except httpx.RequestError as error:
+                failure = UnreachableError(_root(url), _reason(error))
+                may_pass = self._reached
+            else:
+                self._reached = True
+                if response.is_success:
+                    return response
+                failure = _problem(response)
+                asked_s = retry_after_s(response.headers.get("retry-after"), datetime.now(UTC))
+                may_pass = response.status_code in TRANSIENT
+            failures += 1
+            wait_s = self._retries.wait_s(failures, asked_s, random.random())  # noqa: S311  # spreads clients, no secret
+            elapsed_s = asyncio.get_running_loop().time() - began
+            if not may_pass or not self._retries.allows(elapsed_s, wait_s):
+                raise failure
+            self._waiting(failure.title, wait_s)
+            await self._sleep(wait_s)
+
+
+def segment(record_id: str) -> str:
+    """An id as one segment of a path: slashes encoded, and dots where a path would be shortened by them."""
+    encoded = quote(record_id, safe="")
+    return encoded.replace(".", "%2E") if record_id in {".", ".."} else encoded
+
+
+def _present(values: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _decoded(response: httpx.Response, type_: type[T]) -> T:
+    try:
+        return msgspec.json.decode(response.content, type=type_)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _stranger(response, f"its answer does not fit: {error}") from None
+
+
+def _problem(response: httpx.Response) -> ProblemError:
+    try:
+        body = msgspec.json.decode(response.content, type=_Problem)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _stranger(response, f"it answered {response.status_code} {response.reason_phrase}")
+    try:
+        errors = msgspec.json.decode(body.errors, type=list[RecordError])
+    except msgspec.MsgspecError:  # errors of parameters and fields look otherwise; the detail tells them
+        errors = []
+    return ProblemError(
+        body.title, body.detail, body.code, status=response.status_code, trace_id=body.trace_id, errors=errors
+    )
+
+
+def _stranger(response: httpx.Response, what: str) -> ProblemError:
+    """For an answer that none of our services gives."""
+    return ProblemError(
+        f"What answers at {response.url} does not speak as Twinstream does",
+        f"{what}. Check --url and --ingest-url.".capitalize(),
+        None,
+        status=response.status_code,
+        trace_id=None,
+        errors=[],
+    )
+
+
+def _root(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _reason(error: httpx.RequestError) -> str:
+    return (str(error) or type(error).__name__).rstrip(".")

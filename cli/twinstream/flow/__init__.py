@@ -1,0 +1,1 @@
+"""What flows through the running system, read off the services' metrics."""

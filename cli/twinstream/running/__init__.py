@@ -1,0 +1,1 @@
+"""What `twinstream up` does while it is in the foreground."""

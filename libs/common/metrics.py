@@ -1,0 +1,70 @@
+"""Every metric of the product, in one place: its name, its labels, what it means and its unit.
+
+Names end in their unit; a counter ends in `_total`. The live line of `twinstream up`, the dashboards and the alert
+rules read these names.
+"""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_AGES: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0, 86400.0)
+_COUNTS: Final = (1, 10, 100, 500, 1_000, 2_500, 5_000, 10_000, 100_000)
+
+HTTP_REQUESTS = Counter(
+    "twinstream_http_requests_total", "HTTP requests answered", ["service", "method", "route", "status"]
+)
+HTTP_SECONDS = Histogram(
+    "twinstream_http_request_seconds",
+    "From a request's first byte to its answer",
+    ["service", "route"],
+    buckets=_SECONDS,
+)
+
+INGESTED = Counter(
+    "twinstream_ingest_records_total", "Records that clients sent; outcome: accepted, rejected", ["stream", "outcome"]
+)
+INGEST_BATCH = Histogram("twinstream_ingest_batch_records", "Records per request", ["stream"], buckets=_COUNTS)
+PUBLISH_SECONDS = Histogram(
+    "twinstream_publish_seconds",
+    "From handing records to Kafka to its acknowledgement of all of them",
+    ["topic"],
+    buckets=_SECONDS,
+)
+
+APPLIED = Counter(
+    "twinstream_records_applied_total",
+    "Records a worker took from the log; outcome: applied (stored or found older than what is stored), folded (another "
+    "of its id in the batch was newer), expired (older than the windows' horizon by now), erased, rejected",
+    ["service", "stream", "outcome"],
+)
+LATE = Counter(
+    "twinstream_late_records_total",
+    "Records that were older than the windows' horizon when they were ingested",
+    ["stream"],
+)
+AUDITED = Counter("twinstream_window_audited_ids_total", "Ids of which windows and log were compared", ["stream"])
+DRIFT = Gauge(
+    "twinstream_window_drift_ids", "Ids of the last audit's sample that windows and log do not agree on", ["stream"]
+)
+CONDITION_FAILURES = Counter(
+    "twinstream_condition_failures_total",
+    "Records on which a condition failed, so that it counted as false",
+    ["stream", "condition"],
+)
+APPLY_BATCH = Histogram("twinstream_apply_batch_records", "Records per batch", ["service"], buckets=_COUNTS)
+STORE_SECONDS = Histogram("twinstream_store_seconds", "One call to a store", ["service", "operation"], buckets=_SECONDS)
+STORE_FAILURES = Counter(
+    "twinstream_store_failures_total", "Calls that found the store away or unwilling, and were tried again", ["service"]
+)
+RECORD_AGE = Histogram(
+    "twinstream_record_age_seconds",
+    "From a record's ingestion to its being visible in the store",
+    ["service", "stream"],
+    buckets=_AGES,
+)
+LAG = Gauge(
+    "twinstream_consumer_lag", "Records in the log that a worker has not applied", ["service", "topic", "partition"]
+)
+CONTROL_OFFSET = Gauge("twinstream_control_offset", "Offset of the control topic up to which this process has read")

@@ -1,0 +1,85 @@
+"""Every error code of the product: its HTTP status, its title and what to do about it. docs/errors.md is made of it.
+
+A code, once published, keeps its meaning. Codes under `RECORD` name what is wrong with one record within a request;
+they also stand in the headers of what is put aside in records.rejected.
+"""
+
+from typing import Final, NamedTuple
+
+
+class Problem(NamedTuple):
+    """What a code stands for."""
+
+    status: int
+    title: str
+    remedy: str
+
+
+PROBLEMS: Final[dict[str, Problem]] = {
+    # The request as a whole
+    "invalid_json": Problem(400, "The body is not JSON", "Mend the syntax at the place that the detail names."),
+    "invalid_encoding": Problem(400, "The body cannot be decompressed", "Compress it whole, as Content-Encoding says."),
+    "empty_body": Problem(400, "There is nothing in the body", "Send at least one record."),
+    "invalid_cursor": Problem(
+        400, "The cursor is not one of ours", "Pass next_cursor on as it came, with the same id, order and since."
+    ),
+    "invalid_parameter": Problem(
+        422, "A parameter does not fit", "See `errors` for each parameter and what would fit."
+    ),
+    "invalid_body": Problem(422, "The body does not fit", "See `errors` for each field and what would fit."),
+    "records_refused": Problem(
+        422, "No record was accepted", "See `errors` for each record and what is wrong with it."
+    ),
+    "unauthenticated": Problem(401, "No valid API key", "Send `Authorization: Bearer <key>` with a key in force."),
+    "forbidden": Problem(403, "The key lacks a scope", "Use a key with the scope that the detail names."),
+    "not_found": Problem(404, "There is no such thing", "Check the id; one with a slash is sent with %2F in the path."),
+    "method_not_allowed": Problem(405, "Not with this method", "Use a method that the Allow header lists."),
+    "idempotency_key_invalid": Problem(
+        400, "The Idempotency-Key does not fit", "Send one of 1 to 255 characters, or none."
+    ),
+    "idempotency_key_reused": Problem(
+        409, "Another request had this Idempotency-Key", "Send each different request under a key of its own."
+    ),
+    "idempotency_key_in_flight": Problem(
+        409, "The first request is still in flight", "Wait a moment and repeat it unchanged."
+    ),
+    "unknown_condition": Problem(404, "There is no such condition", "Take one that GET /v1/conditions lists."),
+    "condition_exists": Problem(
+        409, "There is a condition of that name", "Change it with PUT, or choose another name."
+    ),
+    "too_many_conditions": Problem(409, "There are as many conditions as can be", "Delete one that nobody asks for."),
+    "not_ready": Problem(
+        409, "The condition has not seen every record yet", "Ask again in a while, or for a partial count."
+    ),
+    "invalid_expression": Problem(
+        422, "The expression does not work", "Mend it at the line and column that `errors` names."
+    ),
+    "stale": Problem(503, "The counts are older than you would take", "Ask again, or allow for more staleness."),
+    "last_admin_key": Problem(409, "The last admin key stays", "Make another key with the scope admin first."),
+    "body_too_large": Problem(413, "The body is too large", "Send less at once: the detail names the limit."),
+    "too_many_records": Problem(413, "Too many records at once", "Split the request: the detail names the limit."),
+    "unsupported_media_type": Problem(
+        415, "A type of body that is not taken", "Send what the detail names in Content-Type and Content-Encoding."
+    ),
+    "overloaded": Problem(429, "More than can be taken at the moment", "Send it again after Retry-After seconds."),
+    "not_yet": Problem(504, "The store has not got there yet", "Repeat it, or wait longer with timeout_ms."),
+    "unavailable": Problem(503, "A part that this needs is away", "Send it again after Retry-After seconds."),
+    "internal": Problem(500, "A fault of ours", "Report the trace_id; sending it again may help."),
+}
+
+RECORD: Final[dict[str, str]] = {
+    "record_not_json": "The line or element is not JSON (NaN and Infinity are not JSON either).",
+    "record_not_object": "A record is a JSON object.",
+    "missing_field": "A field that every record needs is absent.",
+    "unknown_field": "A field that no record has: most often a typo.",
+    "wrong_type": "A field has a value of another type.",
+    "invalid_id": "An id has 1 to 256 characters and no control characters.",
+    "invalid_number": "A number is a finite double; integers stay within ±2^53.",
+    "invalid_text": "Text is valid Unicode; a lone surrogate is not.",
+    "text_too_long": "Text has at most 64 KiB of UTF-8.",
+    "record_too_large": "The record's JSON is longer than the limit that the detail names.",
+    "invalid_event_time": "An event time is RFC 3339 with an offset, or an integer of epoch milliseconds.",
+    "event_time_out_of_range": "An event time lies between the year 2000 and five minutes from now.",
+    "undecodable": "A message in the log that is no record: written by something else than ingest.",
+    "refused_by_store": "The store will never take this record as it is.",
+}

@@ -1,0 +1,77 @@
+"""How a process of ours starts, stops and fails."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final, NoReturn, TypeVar
+
+import structlog
+import uvloop
+
+from common.errors import CannotStart, TryLater
+from common.settings import Settings, load
+from common.telemetry import configure_logging
+
+log = structlog.get_logger()
+
+EX_TEMPFAIL: Final = 75  # sysexits.h: try again, whoever supervises
+EX_CONFIG: Final = 78  # sysexits.h: trying again will not help
+
+S = TypeVar("S", bound=Settings)
+T = TypeVar("T")
+
+_PATIENCE_S: Final = 60.0
+_FIRST_WAIT_S: Final = 0.25
+_LONGEST_WAIT_S: Final = 5.0
+
+
+def main(service: str, settings_type: type[S], run: Callable[[S, asyncio.Event], Awaitable[None]]) -> NoReturn:
+    """Run `run(settings, stop)` to its end; `stop` is set on SIGTERM and SIGINT.
+
+    Exits with 0 after a stop, 78 when the configuration must change, 75 when a store was away at the start.
+    """
+    try:
+        settings = load(settings_type)
+        configure_logging(service, settings.log_level)
+        log.info("starting")
+        uvloop.run(_until_stopped(settings, run))
+    except CannotStart as error:
+        print(f"{service} cannot start:\n{error}", file=sys.stderr)  # noqa: T201  # for whoever starts it
+        sys.exit(EX_CONFIG)
+    except TryLater as error:
+        log.error("start_failed", detail=str(error))  # the chain says no more than the message
+        sys.exit(EX_TEMPFAIL)
+    log.info("stopped")
+    sys.exit(0)
+
+
+async def _until_stopped(settings: S, run: Callable[[S, asyncio.Event], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await run(settings, stop)
+
+
+async def until_available(
+    attempt: Callable[[], Awaitable[T]], stop: asyncio.Event, patience_s: float = _PATIENCE_S
+) -> T:
+    """Make `attempt` until it succeeds, so that servers and services may be started in any order.
+
+    Raises:
+        TryLater: it still failed when `patience_s` were over, or when `stop` was set; the last failure.
+    """
+    loop = asyncio.get_running_loop()
+    deadline, wait_s = loop.time() + patience_s, _FIRST_WAIT_S
+    while True:
+        try:
+            return await attempt()
+        except TryLater as error:
+            if stop.is_set() or loop.time() + wait_s > deadline:
+                raise
+            log.warning("waiting", detail=str(error), wait_s=wait_s)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), wait_s)
+        wait_s = min(_LONGEST_WAIT_S, wait_s * 2)

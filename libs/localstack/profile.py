@@ -1,0 +1,137 @@
+"""Where the local default keeps its data and which ports it listens on."""
+
+import os
+import random
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from common.errors import CannotStart
+
+ROOT: Final = Path(__file__).parents[2]
+HOME_VARIABLE: Final = "TWINSTREAM_HOME"
+HOST: Final = "127.0.0.1"
+
+# Each is set by TWINSTREAM_<NAME>_PORT.
+DEFAULT_PORTS: Final[Mapping[str, int]] = {
+    "kafka": 9092,
+    "kafka_controller": 9093,
+    "redis": 6379,
+    "mongo": 27017,
+    "query_api": 8000,
+    "ingest": 8001,
+    "query_api_metrics": 9100,
+    "ingest_metrics": 9101,
+    "documents_metrics": 9102,
+    "aggregates_metrics": 9103,
+}
+
+_SELDOM_USED: Final = range(15_000, 32_000)
+
+
+def port_variable(name: str) -> str:
+    """The setting that changes the port called `name`."""
+    return f"TWINSTREAM_{name.upper()}_PORT"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One set-up of servers and services on this machine."""
+
+    home: Path
+    ports: Mapping[str, int] = field(default_factory=lambda: DEFAULT_PORTS)
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def run(self) -> Path:
+        return self.home / "run"
+
+    @property
+    def key_file(self) -> Path:
+        """The first API key's file."""
+        return self.home / "key"
+
+    @property
+    def kafka_bootstrap(self) -> str:
+        return f"{HOST}:{self.ports['kafka']}"
+
+    @property
+    def mongo_uri(self) -> str:
+        return f"mongodb://{HOST}:{self.ports['mongo']}/"
+
+    @property
+    def redis_url(self) -> str:
+        return f"redis://{HOST}:{self.ports['redis']}/0"
+
+    def url(self, service: str) -> str:
+        """The base URL of an HTTP service."""
+        return f"http://{HOST}:{self.ports[service]}"
+
+    def metrics_url(self, service: str) -> str:
+        """The base URL of a process's metrics and health."""
+        return f"http://{HOST}:{self.ports[service + '_metrics']}"
+
+    def environment(self) -> dict[str, str]:
+        """What every service reads to find the servers and its own ports; includes the secret, made when absent."""
+        return {
+            "TWINSTREAM_KAFKA_BOOTSTRAP": self.kafka_bootstrap,
+            "TWINSTREAM_MONGO_URI": self.mongo_uri,
+            "TWINSTREAM_REDIS_URL": self.redis_url,
+            "TWINSTREAM_SECRET": self._secret(),
+            **{port_variable(name): str(port) for name, port in self.ports.items()},
+        }
+
+    def _secret(self) -> str:
+        path = self.home / "secret"
+        if not path.exists():
+            self.home.mkdir(parents=True, exist_ok=True)
+            fresh = self.home / f".secret.{os.getpid()}"  # an interruption leaves no half of one behind
+            fresh.touch(mode=0o600)
+            fresh.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
+            fresh.rename(path)
+        return path.read_text(encoding="ascii").strip()
+
+
+def profile_from_environment() -> Profile:
+    """The profile of `twinstream up`: `.twinstream` beside the project, default ports, unless the environment differs.
+
+    Raises:
+        CannotStart: a port is no port; names the variable.
+    """
+    home = Path(os.environ.get(HOME_VARIABLE) or ROOT / ".twinstream").expanduser().absolute()
+    return Profile(home, {name: _port(name, default) for name, default in DEFAULT_PORTS.items()})
+
+
+def on_free_ports(profile: Profile) -> Profile:
+    """The same on ports that nothing listens on now.
+
+    They are below those that systems hand out to clients: one of these could be taken before a server listens on it.
+    """
+    candidates = random.SystemRandom().sample(_SELDOM_USED, len(_SELDOM_USED))
+    free = (port for port in candidates if _is_free(port))
+    return replace(profile, ports={name: next(free) for name in profile.ports})
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def _port(name: str, default: int) -> int:
+    given = os.environ.get(port_variable(name)) or str(default)
+    if not (given.isascii() and given.isdecimal()) or not 1 <= int(given) <= 65535:
+        raise CannotStart(f"{port_variable(name)}: {given!r} is no port: give a number from 1 to 65535")
+    return int(given)

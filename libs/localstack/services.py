@@ -1,0 +1,35 @@
+"""Our own processes, in the order of their start."""
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from localstack import readiness
+from localstack.processes import Process
+from localstack.profile import Profile
+
+# The module that `python -m` runs, and the names of its ports besides that of its metrics.
+SERVICES: Final[dict[str, Sequence[str]]] = {
+    "documents": (),
+    "aggregates": (),
+    "ingest": ("ingest",),
+    "query_api": ("query_api",),
+}
+
+
+def services(profile: Profile, names: Sequence[str] = tuple(SERVICES)) -> list[Process]:
+    """Those of our services that are called for."""
+    return [_service(profile, name) for name in names]
+
+
+def _service(profile: Profile, name: str) -> Process:
+    metrics = f"{name}_metrics"
+    return Process(
+        name=name.replace("_", "-"),
+        command=(sys.executable, "-m", name),
+        log=profile.logs / f"{name.replace('_', '-')}.log",
+        ready=readiness.http(f"{profile.metrics_url(name)}/readyz"),
+        ports={port: profile.ports[port] for port in (*SERVICES[name], metrics)},
+        environment=profile.environment(),
+        stop_within_s=40,
+    )

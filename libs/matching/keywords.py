@@ -1,0 +1,46 @@
+"""Many keywords, looked for all at once: one automaton, then the boundaries of words (see `matching.boundaries`)."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
+
+from matching.boundaries import is_boundary
+from matching.folding import Derived, fold
+
+MAX_SPANS: Final = 100
+"""Where one keyword is found in one text is told up to so many times: a text may be nothing but one word."""
+
+_MAX_DFA_CHARACTERS: Final = 50_000  # beyond, its table leaves the caches and the compact automaton is faster
+
+
+def folded_keyword(keyword: str) -> str:
+    """`keyword` as it is looked for."""
+    return fold(keyword).strip()
+
+
+class KeywordSet:
+    """Distinct folded keywords, none of them empty."""
+
+    def __init__(self, keywords: Iterable[str]) -> None:
+        self._keywords = list(keywords)
+        characters = sum(map(len, self._keywords))
+        self._automaton = AhoCorasick(
+            self._keywords,
+            MatchKind.Standard,
+            store_patterns=False,
+            implementation=Implementation.DFA if characters <= _MAX_DFA_CHARACTERS else Implementation.ContiguousNFA,
+        )
+
+    def search(self, folded: Derived) -> dict[int, list[tuple[int, int]]]:
+        """Where which keyword is a word of the text: by its place in the set, spans in the folded text from the left.
+
+        Of one keyword there are at most `MAX_SPANS`; two of them may overlap.
+        """
+        found: dict[int, list[tuple[int, int]]] = {}
+        for number, start, end in self._automaton.find_matches_as_indexes(folded.text, overlapping=True):
+            if is_boundary(folded, end) and is_boundary(folded, start):
+                spans = found.setdefault(number, [])
+                if len(spans) < MAX_SPANS:
+                    spans.append((start, end))
+        return found

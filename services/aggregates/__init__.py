@@ -1,0 +1,1 @@
+"""Rolling counts: keeps the windows in Redis up to date from the log."""

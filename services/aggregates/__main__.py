@@ -1,0 +1,9 @@
+"""Starts the worker: `python -m aggregates`."""
+
+from aggregates.settings import AggregatesSettings
+from aggregates.stream_windows import SERVICE
+from aggregates.wiring import run
+from common.process import main
+
+if __name__ == "__main__":
+    main(SERVICE, AggregatesSettings, run)

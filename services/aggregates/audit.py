@@ -1,0 +1,173 @@
+"""Whether the windows say what the log says: a sample of ids, looked at from both sides.
+
+From the log: a stretch of records; the windows must know each id in at least that version, and where it is the newest,
+hold it under exactly the parent and the conditions that the record has. From the windows: ids drawn from every set; the
+head must agree with each set that it is in. An id that is found wanting is looked at again a moment later, since
+records come meanwhile; what is wrong then is drift.
+"""
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import structlog
+
+from aggregates.changes import Item, read
+from aggregates.inspection import Inspector, Seen
+from aggregates.revisions import Revisions
+from aggregates.store import WindowStore
+from common import metrics
+from common.clock import Clock
+from common.contracts import RECORDS, Record, version_of
+from common.kafka.batches import Partition
+from common.kafka.replay import Replay
+from windows.connection import Connection
+from windows.layout import Layout
+
+log = structlog.get_logger()
+
+_SAMPLE: Final = 500
+_SCANNED: Final = 5_000
+_AGAIN_AFTER_S: Final = 2.0
+
+
+class Audited(NamedTuple):
+    """How many ids were looked at, and what is wrong with those that are wrong."""
+
+    ids: int
+    drift: Mapping[str, str]
+
+
+class Place(NamedTuple):
+    """A stretch of a partition: from where it ends to the end of what is counted."""
+
+    partition: Partition
+    behind: int
+    end: int
+
+
+class Logged(NamedTuple):
+    """A record, and the stretch of the log that it was found in."""
+
+    record: Record
+    place: Place
+
+
+class Audit:
+    """Compares one stream's windows with its log."""
+
+    def __init__(
+        self, connection: Connection, layout: Layout, *, replay: Replay, clock: Clock, chance: random.Random
+    ) -> None:
+        self._inspector = Inspector(connection, layout)
+        self._store = WindowStore(connection, layout)
+        self._layout = layout
+        self._replay = replay
+        self._clock = clock
+        self._chance = chance
+
+    async def run(self, revisions: Revisions) -> Audited:
+        """Look at a sample of ids.
+
+        Raises:
+            TryLater: Redis or Kafka is away.
+        """
+        whole = (await self._store.standing()).whole()
+        revisions = revisions.only(whole)
+        names = {n: condition.name for n, condition in revisions.conditions.items()}
+        logged = await self._from_the_log()
+        records = {id_: one.record for id_, one in logged.items()}
+        drawn = await self._inspector.some(_SAMPLE, names)
+        wrong = await self._look(list({*records, *drawn}), records, revisions, names)
+        if wrong:
+            await asyncio.sleep(_AGAIN_AFTER_S)
+            wrong = await self._look(list(wrong), records, revisions, names)
+            erased = await self._erased_since({logged[id_].place for id_ in wrong if id_ in logged})
+            wrong = {id_: fault for id_, fault in wrong.items() if id_ not in erased}
+        self._replay.rest()
+        result = Audited(len({*records, *drawn}), wrong)
+        stream = self._layout.stream
+        metrics.AUDITED.labels(stream).inc(result.ids)
+        metrics.DRIFT.labels(stream).set(len(wrong))
+        log.log(30 if wrong else 20, "audited", stream=stream, ids=result.ids, drift=len(wrong), examples=_some(wrong))
+        return result
+
+    async def _from_the_log(self) -> dict[str, Logged]:
+        """The newest version of each id in a stretch of the log that is counted, at a place left to chance."""
+        stream = self._layout.stream
+        found: dict[str, Logged] = {}
+        for number, position in (await self._store.positions(range(self._layout.generation.partitions))).items():
+            partition = Partition(RECORDS[stream], number)
+            oldest_ms = self._clock.now_ms() - self._layout.generation.horizon_ms
+            first = await self._replay.first_since(partition, oldest_ms)
+            start = self._chance.randint(first, max(first, position - _SAMPLE))
+            if start < position:
+                entries = await self._replay.read(partition, start, min(_SAMPLE, position - start))
+                _take(found, read(stream, entries)[0], Place(partition, start + _SAMPLE, position))
+        return found
+
+    async def _erased_since(self, places: set[Place]) -> set[str]:
+        """The ids that tombstones erased behind `places`."""
+        erased: set[str] = set()
+        for partition, start, end in places:
+            at = start
+            while at < end and (entries := await self._replay.read(partition, at, _SCANNED)):
+                erased |= {(entry.key or b"").decode(errors="replace") for entry in entries if entry.value is None}
+                at = entries[-1].offset + 1
+        return erased
+
+    async def _look(
+        self, ids: Sequence[str], records: Mapping[str, Record], revisions: Revisions, names: dict[int, str]
+    ) -> dict[str, str]:
+        seen = await self._inspector.see(ids, names)
+        # Ids on the verge of leaving the horizon are being trimmed.
+        verge_ms = self._clock.now_ms() - self._layout.generation.horizon_ms
+        return {
+            id_: fault
+            for id_, one in seen.items()
+            if (fault := _inward(one, names) or _outward(one, records.get(id_), revisions, verge_ms))
+        }
+
+
+def _take(found: dict[str, Logged], items: Sequence[Item], place: Place) -> None:
+    """Keep the newest version of each id; one that a tombstone follows is none."""
+    for _, content in items:
+        if isinstance(content, str):
+            found.pop(content, None)
+        elif content.id not in found or version_of(content) > version_of(found[content.id].record):
+            found[content.id] = Logged(content, place)
+
+
+def _inward(seen: Seen, names: Mapping[int, str]) -> str | None:
+    """Whether the sets agree with the head."""
+    if seen.version is None:
+        return None
+    if seen.listed_at != seen.version.event_time:
+        return f"listed at {seen.listed_at}, its head says {seen.version.event_time}"
+    if seen.parent and seen.of_at != seen.version.event_time:
+        return f"listed under its parent at {seen.of_at}, its head says {seen.version.event_time}"
+    for revision, score in seen.held_at.items():
+        expected = seen.version.event_time if revision in seen.held else None
+        if score != expected:
+            return f"listed under {names[revision]} at {score}, its head says {expected}"
+    return None
+
+
+def _outward(seen: Seen, record: Record | None, revisions: Revisions, verge_ms: int) -> str | None:
+    """Whether the head is at least as new as the record, and says what it says where it is the same."""
+    if record is None or record.event_time <= verge_ms:
+        return None
+    version = version_of(record)
+    if seen.version is None or seen.version < version:
+        return f"the log has version {version}, the windows have {seen.version}"
+    if seen.version > version:
+        return None
+    if seen.parent != getattr(record, "a_id", ""):
+        return "its parent is another"
+    held = set(revisions.compiled.match(record).held)
+    return None if held == seen.held & revisions.conditions.keys() else "the conditions that it holds are others"
+
+
+def _some(wrong: Mapping[str, str]) -> list[str]:
+    return sorted(set(wrong.values()))[:5]

@@ -1,0 +1,92 @@
+"""When the audit runs: by itself once an hour, and `python -m aggregates.audit_lane` at once, for a look."""
+
+import asyncio
+import random
+import sys
+from contextlib import AsyncExitStack
+from typing import Final
+
+import structlog
+
+from aggregates.audit import Audit, Audited
+from aggregates.generations import ensure_layout
+from aggregates.revisions import choose, none_yet
+from aggregates.settings import AggregatesSettings
+from aggregates.store import WindowStore
+from aggregates.stream_windows import StreamWindows
+from common.clock import Clock, SystemClock
+from common.concurrency import pause
+from common.contracts import RECORDS, Condition, Stream
+from common.errors import Reposition, TryLater
+from common.kafka.batch_loop import BatchLoop
+from common.kafka.batches import Partition
+from common.kafka.control import ControlTable
+from common.kafka.producer import Producer
+from common.kafka.replay import Replay
+from common.process import main
+from windows.connection import Connection
+
+log = structlog.get_logger()
+
+_EVERY_S: Final = 3600.0
+
+
+class AuditLane:
+    """Audits one stream's windows while the loop fills them."""
+
+    def __init__(
+        self, windows: StreamWindows, *, connection: Connection, replay: Replay, loop: BatchLoop, clock: Clock
+    ) -> None:
+        self._windows = windows
+        self._connection = connection
+        self._replay = replay
+        self._loop = loop
+        self._clock = clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Audit once an hour until `stop` is set; of several workers, the one with the first partition does."""
+        while not stop.is_set():
+            await pause(stop, _EVERY_S)
+            if stop.is_set() or Partition(RECORDS[self._windows.stream], 0) not in self._loop.placed():
+                continue
+            layout, chance = self._windows.store.layout, random.Random()  # noqa: S311  # a sample, no secret
+            audit = Audit(self._connection, layout, replay=self._replay, clock=self._clock, chance=chance)
+            try:
+                await audit.run(self._windows.revisions)
+            except (TryLater, Reposition) as error:
+                log.warning("audit_postponed", stream=self._windows.stream, detail=str(error))
+
+
+async def run(settings: AggregatesSettings, _stop: asyncio.Event) -> None:
+    """Audit both streams once; exits with 1 when anything drifted."""
+    clock, connection, producer = SystemClock(), Connection(settings), Producer(settings)
+    control, replay = ControlTable(settings, producer, clock), Replay(settings)
+    async with AsyncExitStack() as stack:
+        for part in (connection.close, producer.stop, control.stop, replay.stop):
+            stack.push_async_callback(part)
+        await producer.start()
+        await control.start()
+        await replay.start()
+        audited = [await _once(settings, stream, connection, control, replay) for stream in Stream]
+    if any(one.drift for one in audited):
+        sys.exit(1)
+
+
+async def _once(
+    settings: AggregatesSettings, stream: Stream, connection: Connection, control: ControlTable, replay: Replay
+) -> Audited:
+    layout = await ensure_layout(connection, settings, stream)
+    standing = await WindowStore(connection, layout).standing()
+    revisions = choose(
+        none_yet(stream),
+        control=control.next_offset,
+        newest={e.version: e.value for e in control.of(Condition) if e.value.stream is stream},
+        stored=standing.conditions(),
+        whole=standing.whole(),
+    )
+    chance = random.Random()  # noqa: S311  # a sample, no secret
+    return await Audit(connection, layout, replay=replay, clock=SystemClock(), chance=chance).run(revisions)
+
+
+if __name__ == "__main__":
+    main("audit", AggregatesSettings, run)

@@ -1,0 +1,14 @@
+"""What documents reads from the environment."""
+
+from pydantic import Field
+
+from common.settings import KafkaSettings, MongoSettings, Port
+
+
+class DocumentsSettings(KafkaSettings, MongoSettings):
+    """How much documents takes at once, and where it tells of itself."""
+
+    documents_metrics_port: Port = Field(9102, description="port of documents' /metrics, /healthz and /readyz")
+    documents_batch_records: int = Field(
+        2_000, ge=1, le=100_000, description="most records that documents reads from Kafka at once"
+    )

@@ -1,0 +1,61 @@
+"""The composition root: the only place that joins the parts. Tests call it with settings of their own."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from common.clock import Clock, SystemClock
+from common.contracts import RECORDS
+from common.health import Health, StatusServer
+from common.kafka.batch_loop import BatchLoop
+from common.kafka.producer import Producer
+from common.kafka.rejections import Rejections
+from common.kafka.topics import check_topics
+from common.process import until_available
+from documents.settings import DocumentsSettings
+from documents.store import SERVICE, DocumentStore
+from documents.worker import Worker
+
+
+async def run(settings: DocumentsSettings, stop: asyncio.Event) -> None:
+    """Work until `stop` is set, then finish the batch in hand.
+
+    Raises:
+        CannotStart: the configuration or the surroundings must change.
+        TryLater: Kafka or MongoDB was not there within a minute.
+    """
+    health = Health()
+    status = StatusServer(settings.metrics_host, settings.documents_metrics_port, health)
+    status.start()
+    beating = asyncio.create_task(health.beat(), name="heartbeat")
+    try:
+        async with assembled(settings, health, SystemClock(), stop) as loop:
+            await loop.run(stop)
+    finally:
+        beating.cancel()
+        status.stop()
+
+
+@asynccontextmanager
+async def assembled(
+    settings: DocumentsSettings, health: Health, clock: Clock, stop: asyncio.Event
+) -> AsyncGenerator[BatchLoop]:
+    """The loop with all that it works with, once Kafka and MongoDB are there; closed again on the way out."""
+    store = DocumentStore(settings)
+    producer = Producer(settings)
+    loop = BatchLoop(
+        settings,
+        group=SERVICE,
+        topics=list(RECORDS.values()),
+        handler=Worker(store, Rejections(producer), clock),
+        max_records=settings.documents_batch_records,
+    )
+    health.add("worker", loop.problem)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(store.close)
+        stack.push_async_callback(producer.stop)
+        await until_available(partial(check_topics, settings), stop)
+        await until_available(producer.start, stop)
+        await until_available(store.prepare, stop)
+        yield loop

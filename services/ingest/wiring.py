@@ -1,0 +1,80 @@
+"""The composition root: the only place that joins the parts. Tests call it with settings of their own."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from fastapi import FastAPI
+
+from common.clock import Clock, IncreasingClock, SystemClock
+from common.health import Health, StatusServer
+from common.http.app import create_app, serve
+from common.http.auth import Authenticator
+from common.kafka.control import ControlTable
+from common.kafka.producer import Producer
+from common.kafka.rejections import Rejections
+from common.kafka.topics import check_topics
+from common.process import until_available
+from ingest.api import Limits, add_routes
+from ingest.budget import Budget
+from ingest.documentation import DESCRIPTION, SCHEMAS
+from ingest.idempotency import IdempotencyKeys
+from ingest.intake import SERVICE, Intake
+from ingest.settings import IngestSettings
+
+
+async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
+    """Take in records until `stop` is set, then finish what is in flight and flush it.
+
+    Raises:
+        CannotStart: the configuration or the surroundings must change.
+        TryLater: Kafka was not there within a minute.
+    """
+    health, listening = Health(), asyncio.Event()
+    health.add("http", lambda: None if listening.is_set() else "not listening yet")
+    status = StatusServer(settings.metrics_host, settings.ingest_metrics_port, health)
+    status.start()
+    beating = asyncio.create_task(health.beat(), name="heartbeat")
+    try:
+        async with assembled(settings, health, SystemClock(), stop) as app:
+            await serve(app, settings.host, settings.ingest_port, stop, listening)
+    finally:
+        beating.cancel()
+        status.stop()
+
+
+@asynccontextmanager
+async def assembled(
+    settings: IngestSettings, health: Health, clock: Clock, stop: asyncio.Event
+) -> AsyncGenerator[FastAPI]:
+    """The app with all that it works with, once Kafka is there; flushed and closed on the way out."""
+    idempotency = IdempotencyKeys(settings, clock)
+    producer = Producer(settings)
+    control = ControlTable(settings, producer, clock)
+    health.add("control", control.problem)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(producer.stop)
+        stack.push_async_callback(control.stop)
+        stack.push_async_callback(idempotency.close)
+        await until_available(partial(check_topics, settings), stop)
+        await until_available(producer.start, stop)
+        await until_available(control.start, stop)
+        intake = Intake(
+            producer, Rejections(producer), IncreasingClock(clock), max_record_bytes=settings.max_record_bytes
+        )
+        app = create_app(
+            SERVICE,
+            title="Twinstream ingest",
+            description=DESCRIPTION,
+            authenticator=Authenticator(control),
+            health=health,
+            schemas=SCHEMAS,
+        )
+        add_routes(
+            app,
+            intake,
+            idempotency,
+            Limits(settings.max_body_bytes, settings.max_records, Budget(settings.max_bytes_in_hand)),
+        )
+        yield app

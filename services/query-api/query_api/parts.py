@@ -1,0 +1,36 @@
+"""What the routes work with: put together by the wiring, carried by the app."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from common.clock import Clock
+from common.contracts import StoredA, Stream
+from query_api.coalescing import Coalescer
+from query_api.condition_book import ConditionBook
+from query_api.cursors import Cursors
+from query_api.key_ring import KeyRing
+from query_api.store import Store
+from windows.counts import Counts
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a running query API."""
+
+    store: Store
+    single: Mapping[Stream, Coalescer[StoredA]]
+    position: Coalescer[int]
+    cursors: Cursors
+    key_ring: KeyRing
+    conditions: ConditionBook
+    counts: Counts
+    count_position: Coalescer[int]
+    clock: Clock
+
+
+def parts_of(request: Request) -> Parts:
+    """The parts of the app that `request` came to."""
+    parts: Parts = request.app.state.parts
+    return parts

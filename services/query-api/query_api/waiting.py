@@ -1,0 +1,62 @@
+"""Read your own write: an answer that waits until a store has taken in what a receipt stands for."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final
+
+from fastapi import Query, Request
+
+from common.contracts import position_id
+from common.errors import Refused
+from common.receipts import Offsets, decode_receipt
+from query_api.documentation import choices
+from query_api.parts import parts_of
+
+_FIRST_WAIT_S: Final = 0.005
+_LONGEST_WAIT_S: Final = 0.05
+_MAX_TIMEOUT_MS: Final = 30_000
+
+PositionOf = Callable[[str], Awaitable[int | None]]
+"""Answers the next offset that a store will read, by `position_id`; None where it has read nothing."""
+
+WaitFor = Annotated[
+    str | None,
+    Query(
+        description="The receipt that the answer to a sending gave: answer only once the store has taken in those "
+        "records. It does not promise that their versions won.",
+        openapi_examples=choices(after_a_sending="eyJ2IjoxLCJhdCI6eyJyZWNvcmRzLmIiOnsiMiI6NDcxMX19fQ"),
+    ),
+]
+TimeoutMs = Annotated[
+    int,
+    Query(
+        ge=0,
+        le=_MAX_TIMEOUT_MS,
+        description="How long to wait for it, in milliseconds, before the answer is a 504.",
+        openapi_examples=choices(five_seconds=5000),
+    ),
+]
+
+
+async def documents_waited_for(request: Request, wait_for: WaitFor = None, timeout_ms: TimeoutMs = 5000) -> None:
+    """A dependency that lets a request through once the documents are as new as its receipt."""
+    if wait_for is not None:
+        await passed(parts_of(request).position.get, decode_receipt(wait_for), timeout_ms)
+
+
+async def passed(position_of: PositionOf, offsets: Offsets, timeout_ms: int) -> None:
+    """Wait until the positions are past `offsets`.
+
+    Raises:
+        Refused: not_yet, when they are not after `timeout_ms`; names the first partition that lags.
+        TryLater: the store is away.
+    """
+    loop = asyncio.get_running_loop()
+    deadline, wait_s = loop.time() + timeout_ms / 1000, _FIRST_WAIT_S
+    for (topic, partition), offset in offsets.items():
+        name = position_id(topic, partition)
+        while (position := await position_of(name) or 0) <= offset:
+            if loop.time() + wait_s > deadline:
+                raise Refused("not_yet", f"{name} stands at {position} in the store, the receipt at {offset}.")
+            await asyncio.sleep(wait_s)
+            wait_s = min(_LONGEST_WAIT_S, wait_s * 2)

@@ -1,0 +1,37 @@
+"""Walking the B of an A page by page: in which order, from when on, and where a page ended. Pure."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from query_api.instants import parse_instant
+
+
+class Order(StrEnum):
+    """`time`: newest first, ties by id. `id`: by id, which no refresh of a record disturbs."""
+
+    TIME = "time"
+    ID = "id"
+
+
+class Walk(NamedTuple):
+    """What is walked through; a cursor belongs to one walk."""
+
+    a_id: str
+    order: Order
+    since_ms: int | None = None
+
+
+class Place(NamedTuple):
+    """Where a page ended: the last record that it showed."""
+
+    event_time: int
+    id: str
+
+
+def parse_since(raw: str | None) -> int | None:
+    """Epoch milliseconds out of what a caller wrote, or None where nothing was.
+
+    Raises:
+        Refused: invalid_parameter.
+    """
+    return None if raw is None else parse_instant(raw, "query.since")

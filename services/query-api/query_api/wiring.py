@@ -1,0 +1,112 @@
+"""The composition root: the only place that joins the parts. Tests call it with settings of their own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Final
+
+from fastapi import FastAPI
+
+from common.clock import SystemClock
+from common.contracts import Stream
+from common.health import Health, StatusServer
+from common.http.app import create_app, serve
+from common.http.auth import Authenticator
+from common.kafka.control import ControlTable
+from common.kafka.producer import Producer
+from common.kafka.topics import check_topics
+from common.process import until_available
+from query_api import condition_views, conditions_api, count_views, counts_api, key_views, keys_api, lookups, views
+from query_api.coalescing import Coalescer
+from query_api.condition_book import ConditionBook
+from query_api.cursors import Cursors
+from query_api.examples import EXAMPLES
+from query_api.key_ring import KeyRing
+from query_api.parts import Parts
+from query_api.settings import QueryApiSettings
+from query_api.store import Store
+from windows.connection import Connection
+from windows.counts import Counts
+
+SERVICE: Final = "query-api"
+
+_DESCRIPTION: Final = """\
+Look up records by their id, alone or many at once, list the B of an A, count in rolling windows, and manage
+conditions and API keys.
+
+Every call but those under `health` needs a key: `Authorization: Bearer <key>`. Every error is a problem document
+(RFC 9457) with a stable `code`; `docs/errors.md` lists them all. Times are UTC.
+"""
+
+
+async def run(settings: QueryApiSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set.
+
+    Raises:
+        CannotStart: the configuration must change.
+        TryLater: Kafka was not there within a minute. MongoDB may be away at the start: /readyz tells.
+    """
+    health, listening = Health(), asyncio.Event()
+    health.add("http", lambda: None if listening.is_set() else "not listening yet")
+    status = StatusServer(settings.metrics_host, settings.query_api_metrics_port, health)
+    status.start()
+    beating = asyncio.create_task(health.beat(), name="heartbeat")
+    try:
+        async with assembled(settings, health, stop) as app:
+            await serve(app, settings.host, settings.query_api_port, stop, listening)
+    finally:
+        beating.cancel()
+        status.stop()
+
+
+@asynccontextmanager
+async def assembled(settings: QueryApiSettings, health: Health, stop: asyncio.Event) -> AsyncIterator[FastAPI]:
+    """The app with all that it works with, started; closed again on the way out."""
+    store = Store(settings)
+    clock = SystemClock()
+    redis = Connection(settings)
+    counts = Counts(redis, settings.redis_prefix, clock)
+    producer = Producer(settings)
+    control = ControlTable(settings, producer, clock)
+    health.add("control", control.problem)
+    health.add("mongo", store.problem)
+    async with AsyncExitStack() as stack:
+        for part in (redis.close, store.close, producer.stop, control.stop):
+            stack.push_async_callback(part)
+        watching = asyncio.create_task(store.watch(), name="watch")
+        stack.callback(watching.cancel)
+        await until_available(partial(check_topics, settings), stop)
+        await until_available(producer.start, stop)
+        await until_available(control.start, stop)
+        parts = Parts(
+            store=store,
+            single={stream: Coalescer(partial(store.find, stream)) for stream in Stream},
+            position=Coalescer(store.positions),
+            cursors=Cursors(settings.secret_bytes),
+            key_ring=KeyRing(control, clock),
+            conditions=ConditionBook(control, clock),
+            counts=counts,
+            count_position=Coalescer(counts.positions),
+            clock=clock,
+        )
+        yield _app(parts, Authenticator(control), health)
+
+
+def _app(parts: Parts, authenticator: Authenticator, health: Health) -> FastAPI:
+    app = create_app(
+        SERVICE,
+        title="Twinstream query API",
+        description=_DESCRIPTION,
+        authenticator=authenticator,
+        health=health,
+        schemas=(*views.SCHEMAS, *key_views.SCHEMAS, *count_views.SCHEMAS, *condition_views.SCHEMAS),
+        examples=EXAMPLES,
+    )
+    app.state.parts = parts
+    app.include_router(lookups.router)
+    app.include_router(keys_api.router)
+    app.include_router(counts_api.router)
+    app.include_router(conditions_api.reading)
+    app.include_router(conditions_api.writing)
+    return app

@@ -1,0 +1,68 @@
+"""The real servers, once for a whole run of the tests, and a corner of them for each test that asks."""
+
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+
+from common.bootstrap import ensure_first_key
+from common.kafka.topics import ensure_topics
+from common.settings import KafkaSettings, MongoSettings, RedisSettings
+from localstack.services import SERVICES
+from localstack.testing import Stack, running_servers
+
+
+@pytest_asyncio.fixture(scope="session")
+async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """Kafka, Valkey and SecantusDB on free ports in a throw-away folder."""
+    async with running_servers(tmp_path_factory.mktemp("servers")) as stack:
+        yield stack
+
+
+@pytest_asyncio.fixture
+async def fresh_kafka(servers: Stack) -> KafkaSettings:
+    """Topics of the test's own."""
+    settings = KafkaSettings(kafka_bootstrap=servers.kafka_bootstrap, topic_prefix=f"test-{secrets.token_hex(4)}.")
+    await ensure_topics(settings, partitions=3)
+    return settings
+
+
+@pytest.fixture
+def fresh_mongo(servers: Stack) -> MongoSettings:
+    """A database of the test's own."""
+    return MongoSettings(mongo_uri=servers.mongo_uri, mongo_database=f"test-{secrets.token_hex(4)}")
+
+
+@pytest.fixture
+def fresh_redis(servers: Stack) -> RedisSettings:
+    """Keys of the test's own."""
+    return RedisSettings(redis_url=servers.redis_url, redis_prefix=f"test-{secrets.token_hex(4)}:")
+
+
+@dataclass(frozen=True)
+class Running:
+    """The whole product: servers and services, with a key that may do everything."""
+
+    stack: Stack
+    ingest_url: str
+    query_url: str
+    key: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request carries."""
+        return {"Authorization": f"Bearer {self.key}"}
+
+
+@pytest_asyncio.fixture(scope="session")
+async def running(servers: Stack) -> Running:
+    """Every service as `twinstream up` starts it, each a process of its own."""
+    profile = servers.profile
+    settings = KafkaSettings(kafka_bootstrap=servers.kafka_bootstrap)
+    await ensure_topics(settings, partitions=4)
+    await ensure_first_key(settings, profile.key_file)
+    await servers.start_services(list(SERVICES))
+    key = profile.key_file.read_text(encoding="ascii").strip()
+    return Running(servers, profile.url("ingest"), profile.url("query_api"), key)

@@ -1,0 +1,131 @@
+"""Ingest as it runs, on the real Kafka: the app of its composition root behind a real HTTP server."""
+
+import asyncio
+import secrets
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import ConsumerRecord
+
+from common.clock import SystemClock
+from common.contracts import ControlKind, Scope
+from common.health import Health
+from common.http.app import serve
+from common.kafka.control import ControlTable
+from common.kafka.producer import Producer
+from common.kafka.topics import ensure_topics
+from common.keys import make_key
+from ingest.settings import IngestSettings
+from ingest.wiring import assembled
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running ingest and how to reach it."""
+
+    settings: IngestSettings
+    http: httpx.AsyncClient
+    key: str
+    reading_key: str  # in force, but without the scope
+
+    async def send(self, stream: str, body: bytes, content_type: str = "application/x-ndjson", **headers: str):
+        return await self.http.post(
+            f"/v1/streams/{stream}/records",
+            content=body,
+            headers={"content-type": content_type, **{k.replace("_", "-"): v for k, v in headers.items()}},
+        )
+
+    async def log_of(self, topic: str) -> Sequence[ConsumerRecord[bytes, bytes]]:
+        """Everything in `topic`, partition by partition."""
+        return await read_all(self.settings, topic)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+async def fresh_settings(servers: Any, **more: Any) -> IngestSettings:
+    """Settings on topics of their own, which are made."""
+    settings = IngestSettings(
+        kafka_bootstrap=servers.kafka_bootstrap,
+        redis_url=servers.redis_url,
+        topic_prefix=f"ingest-{secrets.token_hex(4)}-",
+        ingest_port=free_port(),
+        ingest_metrics_port=free_port(),
+        **more,
+    )
+    await ensure_topics(settings, partitions=4)
+    return settings
+
+
+async def put_keys(settings: IngestSettings, *scopes: Scope) -> list[str]:
+    """Keys in force, one per scope."""
+    producer = Producer(settings)
+    await producer.start()
+    control = ControlTable(settings, producer, SystemClock())
+    await control.start()
+    tokens = []
+    for scope in scopes:
+        key, token = make_key(f"may {scope}", [scope], 0)
+        await control.put(ControlKind.KEY, key.id, key)
+        tokens.append(token)
+    await control.stop()
+    await producer.stop()
+    return tokens
+
+
+async def read_all(settings: IngestSettings, topic: str) -> Sequence[ConsumerRecord[bytes, bytes]]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(settings.topic_prefix + topic, p) for p in range(4)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        found: list[ConsumerRecord[bytes, bytes]] = []
+        while len(found) < sum(ends.values()):
+            for batch in (await consumer.getmany(timeout_ms=1000)).values():
+                found += batch
+        return sorted(found, key=lambda one: (one.partition, one.offset))
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
+async def listening(settings: IngestSettings) -> AsyncIterator[Service]:
+    key, reading_key = await put_keys(settings, Scope.INGEST, Scope.READ)
+    stop = asyncio.Event()
+    async with assembled(settings, Health(), SystemClock(), stop) as app:
+        serving = asyncio.create_task(serve(app, "127.0.0.1", settings.ingest_port, stop))
+        url, bearer = f"http://127.0.0.1:{settings.ingest_port}", {"authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient(base_url=url, headers=bearer, timeout=60) as http:
+            yield Service(settings, http, key, reading_key)
+        stop.set()
+        await serving
+
+
+@pytest.fixture(scope="module")
+async def service(servers: Any) -> AsyncIterator[Service]:
+    """One ingest for the tests of a module, on topics of its own."""
+    async with listening(await fresh_settings(servers)) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def tools() -> ModuleType:
+    """The functions above, for tests that start a process of their own."""
+    return sys.modules[__name__]
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Bodies of megabytes are no names of tests."""
+    return ascii(val[:40]) if isinstance(val, bytes | str) and len(val) > 40 else None

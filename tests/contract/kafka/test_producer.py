@@ -1,0 +1,45 @@
+"""The producer on a real Kafka: what it promises, and how it outlives a write that failed for good."""
+
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from common.contracts import RECORDS, Stream
+from common.errors import TryLater
+from common.kafka.producer import Message, Producer
+from common.settings import KafkaSettings
+
+TOPIC = RECORDS[Stream.A]
+
+
+@pytest_asyncio.fixture
+async def producer(fresh_kafka: KafkaSettings) -> AsyncIterator[Producer]:
+    producer = Producer(fresh_kafka)
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+def messages(count: int, value: bytes = b"v") -> list[Message]:
+    return [Message(key=b"k", value=value, timestamp_ms=1_790_000_000_000) for _ in range(count)]
+
+
+@pytest.mark.parametrize("count", [1, 8, 9, 5000])
+async def test_a_receipt_names_the_last_offset(producer: Producer, count: int) -> None:
+    """One by one or in batches, the greatest offset is that of the last message."""
+    first = await producer.publish(TOPIC, messages(1))
+    ((place, before),) = first.items()
+    assert await producer.publish(TOPIC, messages(count)) == {place: before + count}
+
+
+async def test_a_write_that_failed_for_good_takes_no_later_one_with_it(producer: Producer) -> None:
+    """Kafka refuses a batch that is too large; aiokafka has counted it, and would be out of sequence ever after."""
+    before = await producer.publish(TOPIC, messages(1))
+    too_large = os.urandom(3 * 1024 * 1024)
+    with pytest.raises(TryLater):
+        await producer.publish(TOPIC, [*messages(9), *messages(1, too_large)])
+    after = await producer.publish(TOPIC, messages(10))
+    assert after.keys() == before.keys()
+    assert min(after.values()) >= max(before.values()) + 10

@@ -1,0 +1,125 @@
+"""A record's way through everything: from a request over HTTP, through Kafka and MongoDB, to an answer."""
+
+import asyncio
+import json
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from common.receipts import encode_receipt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def new_id(prefix: str) -> str:
+    return f"{prefix}/{secrets.token_hex(6)} é"
+
+
+async def test_what_is_sent_is_found(client: Any) -> None:
+    """An A and its B are found by their ids, and the B by its A, moments after they were acknowledged."""
+    a, b = new_id("a"), new_id("b")
+    sent_a = await client.send("a", {"unique_identifier": a, "number": 1, "text": "parent"})
+    sent_b = await client.send(
+        "b", [{"unique_identifier": b, "Stream_A_unique_identifier": a, "number": 2.5, "text": "child"}]
+    )
+    assert (sent_a.status_code, sent_b.status_code) == (202, 202)
+    assert (await client.found("a", a))["text"] == "parent"
+    assert (await client.found("b", b))["number"] == 2.5
+    children = await client.http.get(f"{client.product.query_url}/v1/a/{a.replace('/', '%2F')}/b")
+    assert [child["unique_identifier"] for child in children.json()["items"]] == [b]
+
+
+async def test_the_newest_version_wins_whatever_its_order(client: Any) -> None:
+    """A version with an older event time that arrives later changes nothing but when the record was first seen."""
+    b = new_id("b")
+    record = {"unique_identifier": b, "Stream_A_unique_identifier": "p", "number": 0, "text": ""}
+    await client.send("b", record | {"text": "new", "event_time": "2026-11-02T00:00:00Z"})
+    await client.send("b", record | {"text": "old", "event_time": "2026-11-01T00:00:00Z"})
+    found = await client.found("b", b, first_seen="2026-11-01T00:00:00.000Z")
+    assert (found["text"], found["event_time"]) == ("new", "2026-11-02T00:00:00.000Z")
+
+
+async def test_a_trace_runs_from_the_request_to_the_last_log_line(client: Any) -> None:
+    """One trace id stands in the answer, in ingest's log and in that of the worker that stored the record."""
+    b = new_id("b")
+    answer = await client.send(
+        "b", {"unique_identifier": b, "Stream_A_unique_identifier": "p", "number": 0, "text": ""}
+    )
+    trace = answer.headers["x-trace-id"]
+    await client.found("b", b)
+    logs: Path = client.product.stack.profile.logs
+    async with asyncio.timeout(20):
+        while trace not in (logs / "documents.log").read_text():
+            await asyncio.sleep(0.05)
+    lines = [json.loads(line) for line in (logs / "ingest.log").read_text().splitlines() if trace in line]
+    assert [line["event"] for line in lines] == ["request"]
+
+
+async def test_metrics_tell_what_flows(client: Any) -> None:
+    """Accepted and applied records, lag and age stand on the ports that the live line reads."""
+    b = new_id("b")
+    await client.send("b", {"unique_identifier": b, "Stream_A_unique_identifier": "p", "number": 0, "text": ""})
+    await client.found("b", b)
+    profile = client.product.stack.profile
+    ingest = (await client.http.get(f"{profile.metrics_url('ingest')}/metrics")).text
+    documents = (await client.http.get(f"{profile.metrics_url('documents')}/metrics")).text
+    assert 'twinstream_ingest_records_total{outcome="accepted",stream="b"}' in ingest
+    assert 'twinstream_records_applied_total{outcome="applied",service="documents",stream="b"}' in documents
+    assert 'twinstream_record_age_seconds_bucket{le="0.01",service="documents",stream="b"}' in documents
+    assert 'twinstream_consumer_lag{partition="0",service="documents",topic="records.b"}' in documents
+
+
+async def test_a_killed_process_comes_back_and_nothing_is_lost(client: Any) -> None:
+    """Records that were acknowledged while the worker was dead are stored once it is back."""
+    stack = client.product.stack
+    await stack.crash("documents")
+    ids = [new_id("b") for _ in range(500)]
+    records = [
+        {"unique_identifier": b, "Stream_A_unique_identifier": "p", "number": 0, "text": "while away"} for b in ids
+    ]
+    assert (await client.send("b", records)).status_code == 202
+    await stack.start("documents")
+    for b in ids:
+        assert (await client.found("b", b, within_s=60))["text"] == "while away"
+
+
+async def test_a_receipt_reads_ones_own_write(client: Any) -> None:
+    """With the receipt of a sending, the very next lookup has it, however far the worker was."""
+    url = client.product.query_url
+    for round_ in range(5):
+        b = new_id("b")
+        answer = await client.send(
+            "b", {"unique_identifier": b, "Stream_A_unique_identifier": "own", "number": round_, "text": ""}
+        )
+        found = await client.http.post(
+            f"{url}/v1/b/lookup", params={"wait_for": answer.json()["receipt"]}, json={"ids": [b]}
+        )
+        assert [item["number"] for item in found.json()["items"]] == [round_]
+
+
+async def test_a_receipt_that_is_far_ahead_is_a_504(client: Any) -> None:
+    """Who asks for what is not there yet is told how far the store is."""
+    receipt = encode_receipt({("records.b", 0): 10**12})
+    answer = await client.http.get(
+        f"{client.product.query_url}/v1/a/x", params={"wait_for": receipt, "timeout_ms": 100}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (504, "not_yet")
+    assert "the receipt at 1000000000000" in answer.json()["detail"]
+
+
+async def test_every_trace_of_a_large_batch_has_its_last_line(client: Any) -> None:
+    """However many requests a worker takes in at once, each is found in its log."""
+    records = [
+        {"unique_identifier": new_id("b"), "Stream_A_unique_identifier": "p", "number": 0, "text": ""}
+        for _ in range(150)
+    ]
+    stack = client.product.stack
+    await stack.crash("documents")
+    answers = await asyncio.gather(*(client.send("b", record) for record in records))
+    await stack.start("documents")
+    await client.found("b", records[-1]["unique_identifier"], within_s=60)
+    log = stack.profile.logs / "documents.log"
+    async with asyncio.timeout(30):
+        while missing := [a for a in answers if a.headers["x-trace-id"] not in log.read_text()]:
+            await asyncio.sleep(0.1)
+    assert missing == []

@@ -1,0 +1,107 @@
+"""The rules of the house: who may import whom, and who alone may talk to a driver."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+LIBRARIES = {path.name: path for path in (ROOT / "libs").iterdir() if (path / "__init__.py").exists()}
+SERVICES = {
+    path.parent.name: path.parent
+    for path in (ROOT / "services").rglob("__init__.py")
+    if path.parent.parent.name in {"services", path.parent.name.replace("_", "-")}
+}
+
+# A driver is imported by its adapter alone, which translates its errors; everyone else speaks to the adapter.
+DRIVERS = {
+    "aiokafka": ["libs/common/kafka/"],
+    "pymongo": ["services/documents/store.py", "services/query-api/query_api/store.py", "libs/localstack/"],
+    "redis": [
+        "services/ingest/idempotency.py",
+        "services/aggregates/store.py",
+        "libs/windows/",
+        "services/query-api/query_api/counts_store.py",
+        "libs/localstack/",
+    ],
+    "fastapi": ["libs/common/http/", "services/ingest/", "services/query-api/"],
+}
+
+
+def sources(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The top-level names that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name.partition(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def test_every_room_of_the_house_is_seen() -> None:
+    """A rule that looks at nothing would hold for ever."""
+    assert {"common", "localstack"} <= set(LIBRARIES)
+    assert {"ingest", "documents", "query_api"} <= set(SERVICES)
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_services_never_import_each_other(service: str) -> None:
+    """What two services share is a contract in common, a topic or a stored document."""
+    others = set(SERVICES) - {service}
+    found = {
+        str(path.relative_to(ROOT)): names
+        for path in sources(SERVICES[service])
+        if (names := others & set(imported(path)))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize("library", sorted(LIBRARIES))
+def test_libraries_import_no_service_and_not_the_command(library: str) -> None:
+    """The arrows point from services to libraries, never back."""
+    forbidden = set(SERVICES) | {"twinstream"}
+    found = {
+        str(path.relative_to(ROOT)): names
+        for path in sources(LIBRARIES[library])
+        if (names := forbidden & set(imported(path)))
+    }
+    assert found == {}
+
+
+def test_common_imports_no_other_library() -> None:
+    """What everything stands on stands on nothing of ours."""
+    others = set(LIBRARIES) - {"common"}
+    found = {
+        str(path.relative_to(ROOT)): names
+        for path in sources(LIBRARIES["common"])
+        if (names := others & set(imported(path)))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize("driver", sorted(DRIVERS))
+def test_a_driver_is_imported_by_its_adapter_alone(driver: str) -> None:
+    """One place translates a driver's errors; a second one would forget some."""
+    homes = DRIVERS[driver]
+    strangers = [
+        relative
+        for folder in ("libs", "services", "cli")
+        for path in sources(ROOT / folder)
+        if driver in set(imported(path))
+        and not any((relative := str(path.relative_to(ROOT))).startswith(home) for home in homes)
+    ]
+    assert strangers == []
+
+
+def test_the_command_imports_no_service() -> None:
+    """The command speaks HTTP, as any other client does."""
+    found = {
+        str(path.relative_to(ROOT)): names
+        for path in sources(ROOT / "cli")
+        if (names := set(SERVICES) & set(imported(path)))
+    }
+    assert found == {}
