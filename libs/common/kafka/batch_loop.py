@@ -21,7 +21,7 @@ from common import metrics
 from common.concurrency import all_of
 from common.errors import Reposition, TryLater
 from common.kafka.batches import Batch, Entry, Handler, Partition
-from common.kafka.connection import client_options, translated
+from common.kafka.connection import client_options, close_consumer, translated
 from common.kafka.progress import Progress, now
 from common.settings import KafkaSettings
 
@@ -104,7 +104,7 @@ class BatchLoop:
             await self._work(stop)
         finally:
             await self._commit()
-            await self._consumer.stop()
+            await close_consumer(self._consumer)
             self._joined = False
 
     async def _work(self, stop: asyncio.Event) -> None:

@@ -18,7 +18,7 @@ from common.clock import Clock
 from common.contracts import CONTROL, ApiKey, Condition, ControlKind
 from common.decoding import UNREADABLE
 from common.errors import TryLater
-from common.kafka.connection import client_options, translated
+from common.kafka.connection import client_options, close_consumer, translated
 from common.kafka.producer import Message, Producer
 from common.settings import KafkaSettings
 
@@ -74,7 +74,7 @@ class ControlTable:
                 self._consumer.assign([self._tp])
                 await self._read_to_the_end()
         except BaseException:
-            await self._consumer.stop()
+            await close_consumer(self._consumer)
             raise
         self._following = asyncio.create_task(self._follow(), name="control")
 
@@ -84,7 +84,7 @@ class ControlTable:
             with suppress(asyncio.CancelledError):
                 await self._following
         if self._consumer is not None:
-            await self._consumer.stop()
+            await close_consumer(self._consumer)
 
     def problem(self) -> str | None:
         """Readiness: None while the table is being followed."""

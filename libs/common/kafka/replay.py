@@ -6,7 +6,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from common.kafka.batches import Entry, Partition
-from common.kafka.connection import client_options, translated
+from common.kafka.connection import client_options, close_consumer, translated
 from common.settings import KafkaSettings
 
 _POLL_MS: Final = 50  # a longer poll at one partition's end would hold up the next partition that is asked for
@@ -39,7 +39,7 @@ class Replay:
 
     async def stop(self) -> None:
         if self._consumer is not None:
-            await self._consumer.stop()
+            await close_consumer(self._consumer)
 
     async def read(self, partition: Partition, start: int, max_records: int) -> Sequence[Entry]:
         """Messages of `partition` from `start` on, or from the oldest that is left; none when nothing came for a while.
