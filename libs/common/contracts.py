@@ -129,11 +129,13 @@ class Topic:
 RECORDS: Final[Mapping[Stream, str]] = {Stream.A: "records.a", Stream.B: "records.b"}
 REJECTED: Final = "records.rejected"
 CONTROL: Final = "control"
+ALERTS: Final = "alerts"
 
 TOPICS: Final = (
     Topic(RECORDS[Stream.A], partitioned=True, config={"retention.ms": str(35 * DAY_MS)}),
     Topic(RECORDS[Stream.B], partitioned=True, config={"retention.ms": str(8 * DAY_MS)}),
     Topic(REJECTED, partitioned=True, config={"retention.ms": str(30 * DAY_MS)}),
+    Topic(ALERTS, partitioned=True, config={"retention.ms": str(8 * DAY_MS)}),
     # One partition: an entry's version is its offset, and one order holds for all of them.
     Topic(CONTROL, partitioned=False, config={"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}),
 )
@@ -168,6 +170,9 @@ class ControlKind(StrEnum):
 
     KEY = "key"
     CONDITION = "condition"
+    RULE = "rule"
+    DESTINATION = "destination"
+    SILENCE = "silence"
 
 
 class Scope(StrEnum):

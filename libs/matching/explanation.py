@@ -8,12 +8,13 @@ from unicodedata import category, normalize
 import msgspec
 from msgspec.structs import replace
 
+from common.alerts import Span
 from common.contracts import RecordA, Stream
 from matching.boundaries import is_boundary
 from matching.conditions import FAILURES, RecordContext, parse
 from matching.folding import Derived
 from matching.keywords import folded_keyword
-from matching.matcher import CompiledRule, Matcher, Span
+from matching.matcher import CompiledRule, Matcher
 from matching.regexes import Regex
 from matching.rules import Rule, VersionedRule
 from matching.vocabulary import Scan

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 import cel
-import msgspec
 
+from common.alerts import Span
 from common.contracts import RecordA, Stream
 from matching.conditions import FAILURES, Expression, RecordContext, parse
 from matching.conditions_set import ConditionSet
@@ -25,16 +25,6 @@ from matching.vocabulary import Numbering, Scan, Vocabulary
 
 TEXT: Final = "text"
 """The field that terms are looked for in."""
-
-
-class Span(msgspec.Struct, frozen=True, gc=False):
-    """Where a term of a rule stands in a record: code points of the original, `end` not included."""
-
-    field: str
-    start: int
-    end: int
-    text: str
-    pattern: str  # the keyword or regex as the rule has it
 
 
 class Hit(NamedTuple):

@@ -1,12 +1,12 @@
 """Rules: what people want to be told of, and what of it makes two alerts the same."""
 
-from enum import StrEnum
 from hashlib import blake2b
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
+from common.alerts import Severity
 from common.contracts import Stream
 from matching.folding import fold
 
@@ -19,12 +19,6 @@ MAX_RULE_BYTES: Final = 512 * 1024  # a rule is one message of the control topic
 MAX_SECONDS: Final = 30 * 24 * 60 * 60
 
 Seconds = Annotated[int, Meta(ge=0, le=MAX_SECONDS)]
-
-
-class Severity(StrEnum):
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
 
 
 class Terms(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):

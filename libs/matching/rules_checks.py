@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from common.alerts import Severity
 from common.contracts import Stream
 from matching import regexes
 from matching.conditions_source import ExpressionError
@@ -21,7 +22,6 @@ from matching.rules import (
     MAX_REGEXES,
     MAX_RULE_BYTES,
     Rule,
-    Severity,
     Terms,
 )
 

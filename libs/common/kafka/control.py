@@ -5,7 +5,7 @@ answers once this process has read it back, so whoever wrote it sees it; other p
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
@@ -44,8 +44,16 @@ class Versioned(NamedTuple, Generic[T]):
 class ControlTable:
     """All entries of control, as of some offset that only grows."""
 
-    def __init__(self, settings: KafkaSettings, producer: Producer, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        producer: Producer,
+        clock: Clock,
+        types: Mapping[ControlKind, type[msgspec.Struct]] = TYPES,
+    ) -> None:
+        """`types`: what the entries of each kind are; a table leaves out the kinds that it is not told of."""
         self._settings = settings
+        self._types = types
         self._producer = producer
         self._clock = clock
         self._entries: dict[tuple[str, str], Versioned[Any]] = {}
@@ -164,7 +172,7 @@ class ControlTable:
 
     def _take(self, key: bytes | None, value: bytes | None, offset: int) -> None:
         kind, _, entry_id = (key or b"").decode(errors="replace").partition("/")
-        type_ = TYPES.get(kind)  # type: ignore[call-overload]  # a kind that only newer services know is no error
+        type_ = self._types.get(kind)  # type: ignore[call-overload]  # a kind that only newer services know is no error
         if type_ is None:
             return
         if value is None:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 import pytest
 import re2
 
+from common.alerts import Span
 from common.contracts import RecordA, RecordB, Stream
 from matching.keywords import MAX_SPANS
-from matching.matcher import CompileError, Hit, Matcher, Span
+from matching.matcher import CompileError, Hit, Matcher
 from matching.regexes import Regex, RegexSet, RegexSetError
 from matching.rules import Rule, Terms, VersionedRule, match_revision
 from matching.rules_trial import samples

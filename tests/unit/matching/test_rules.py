@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
+from common.alerts import Severity
 from common.contracts import Stream
-from matching.rules import MAX_KEYWORDS, Rule, Severity, Terms, alert_id, match_revision
+from matching.rules import MAX_KEYWORDS, Rule, Terms, alert_id, match_revision
 from matching.rules_checks import CODES, InvalidRule, RuleProblem, check, parse
 
 REFUNDS = {
