@@ -7,7 +7,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from aggregates.settings import AggregatesSettings
-from common.settings import HttpSettings, KafkaSettings, MongoSettings, RedisSettings, Settings
+from common.settings import HttpSettings, KafkaSettings, MongoSettings, RecordSettings, RedisSettings, Settings
 from documents.settings import DocumentsSettings
 from ingest.settings import IngestSettings
 from localstack.profile import DEFAULT_PORTS, port_variable
@@ -18,6 +18,7 @@ _SHARED = {
     "What speaks to Kafka": KafkaSettings,
     "What speaks to MongoDB": MongoSettings,
     "What speaks to Redis": RedisSettings,
+    "What takes in records": RecordSettings,
     "What serves HTTP": HttpSettings,
 }
 _SERVICES = {

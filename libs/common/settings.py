@@ -68,6 +68,12 @@ class RedisSettings(Settings):
     redis_timeout_ms: int = Field(2_000, ge=50, le=120_000, description="how long a call to Redis may take")
 
 
+class RecordSettings(Settings):
+    """What a record may be."""
+
+    max_record_bytes: int = Field(512 * 1024, ge=1024, le=1024 * 1024, description="longest JSON of one record")
+
+
 class HttpSettings(Settings):
     """Where an HTTP app listens."""
 

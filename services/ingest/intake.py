@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from admission.explanation import Refusal
+from admission.validation import Validator
 from common import metrics
 from common.clock import IncreasingClock
 from common.contracts import RECORDS, Rejection, Stream
@@ -14,8 +16,6 @@ from common.kafka.rejections import MAX_KEPT_BYTES, Rejected, Rejections
 from common.receipts import encode_receipt
 from common.telemetry import TRACEPARENT
 from ingest.bodies import Split
-from ingest.explanation import Refusal
-from ingest.validation import Validator
 
 SERVICE: Final = "ingest"
 

@@ -4,12 +4,12 @@ from typing import Final
 
 from pydantic import Field
 
-from common.settings import HttpSettings, KafkaSettings, Port, RedisSettings
+from common.settings import HttpSettings, KafkaSettings, Port, RecordSettings, RedisSettings
 
 _MIB: Final = 1024 * 1024
 
 
-class IngestSettings(KafkaSettings, RedisSettings, HttpSettings):
+class IngestSettings(KafkaSettings, RedisSettings, RecordSettings, HttpSettings):
     """Where ingest listens, and how much it takes at once."""
 
     ingest_port: Port = Field(8001, description="port of ingest")
@@ -21,4 +21,3 @@ class IngestSettings(KafkaSettings, RedisSettings, HttpSettings):
         256 * _MIB, ge=1024, le=64 * 1024 * _MIB, description="bytes of all bodies in hand at once; past it, a 429"
     )
     max_records: int = Field(100_000, ge=1, le=1_000_000, description="most records in one request")
-    max_record_bytes: int = Field(512 * 1024, ge=1024, le=_MIB, description="longest JSON of one record")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from admission.explanation import Refusal, explain
+from admission.validation import Accepted, Validator
 from common.contracts import RECORD, Stream
 from common.problems import RECORD as CODES
-from ingest.explanation import Refusal, explain
-from ingest.validation import Accepted, Validator
 
 NOW_MS = 1_795_420_800_000  # 2026-11-23T08:00:00Z
 NOW_US = NOW_MS * 1000 + 7
@@ -349,3 +349,11 @@ def test_the_second_look_finds_a_fault_exactly_when_the_first_does(stream: Strea
 def test_no_bytes_break_the_check(raw: bytes) -> None:
     """Whatever comes, it is refused with a reason."""
     assert refused(raw).detail.startswith("The record is")
+
+
+def test_a_record_that_is_sent_again_keeps_its_moment_where_it_names_none() -> None:
+    """Its own event time stands first; what it is checked against is the present, not the past."""
+    earlier_ms = NOW_MS - 3_600_000
+    silent = VALIDATORS[Stream.A].check(json.dumps(GOOD[Stream.A]).encode(), NOW_US, earlier_ms)
+    telling = VALIDATORS[Stream.A].check(with_field("event_time", str(NOW_MS)), NOW_US, earlier_ms)
+    assert [msgspec.json.decode(one.value)["event_time"] for one in (silent, telling)] == [earlier_ms, NOW_MS]

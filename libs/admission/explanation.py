@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
 
+from admission.rules import RULES, Broken, Rule
 from common.contracts import INCOMING, Stream
-from ingest.rules import RULES, Broken, Rule
 
 _SHOWN: Final = 40  # characters of a value or a name that are repeated to the sender
 _DIGITS: Final = 4_000  # beyond any rule, and below the 4,300 where int() refuses
