@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Final, NamedTuple
 
 MAX_BYTES: Final = 10_000
-MAX_NESTING: Final = 64  # brackets; the parser itself gives up a little further on, with a worse message
+MAX_NESTING: Final = 64  # brackets, and choices; the parser gives up a little further on, with a worse message
 
 _TOKEN: Final = re.compile(
     r"""(?P<space>\s+|//[^\n]*)
@@ -76,11 +76,14 @@ def check_size(expression: str) -> None:
     size = len(expression.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
         raise ExpressionError(f"the expression has {size:,} bytes; {MAX_BYTES:,} are the most")
-    depth = 0
+    depth = choices = 0
     for token in tokens_of(expression):
         depth += (token.text in _OPENING) - (token.text in _CLOSING)
+        choices += token.text == "?"
         if depth > MAX_NESTING:
             raise fault(expression, token.at, f"brackets nest more than {MAX_NESTING} deep here")
+        if choices > MAX_NESTING:
+            raise fault(expression, token.at, f"this is one `?` too many: {MAX_NESTING} are the most")
 
 
 def check_names(expression: str, variables: Collection[str]) -> None:

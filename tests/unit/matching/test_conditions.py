@@ -57,6 +57,8 @@ def test_a_condition_holds_for_a_record(expression: str, record: RecordB, holds:
         ('text.matches("(")', 1, 1, "unclosed group"),
         ("(" * 200 + "true" + ")" * 200, 1, 65, "more than 64 deep"),
         ("[" * 200 + "]" * 200 + " == []", 1, 65, "more than 64 deep"),
+        ("true?" * 200 + "true" + ":true" * 200, 1, 325, "one `[?]` too many"),
+        ("true" + "?true:true" * 200, 1, 645, "one `[?]` too many"),
         ("true" + " || true" * 1279, 1, 1, f"10,236 bytes; {MAX_BYTES:,} are the most"),
         ("text + " * 300 + "text == ''", 1, 1, "one evaluation took"),
         ("text == '\ud800'", 1, 1, "surrogate"),
