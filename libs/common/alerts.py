@@ -4,6 +4,7 @@
 and delivers. Destinations and silences are entries of control.
 """
 
+from datetime import datetime
 from enum import StrEnum
 
 import msgspec
@@ -45,6 +46,37 @@ class Alert(msgspec.Struct, kw_only=True, frozen=True):
     cooldown_seconds: int
     group_seconds: int
     raised_at: int  # ms since the epoch
+
+
+class AlertState(StrEnum):
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+class StoredAlert(msgspec.Struct, kw_only=True):
+    """The document of an alert. `notifier` inserts it; what people make of it, `query-api` writes."""
+
+    id: str = msgspec.field(name="_id")
+    rule: str
+    rule_version: int
+    match_revision: str
+    severity: Severity
+    stream: Stream
+    record_id: str
+    a_id: str  # the record's own id on stream A, its parent's on B
+    record: str  # JSON, as it stands in the log
+    matches: tuple[Span, ...]
+    destinations: tuple[str, ...]
+    raised_at: int  # ms since the epoch, int64
+    stored_at: int  # ms since the epoch, int64
+    state: AlertState = AlertState.OPEN
+    acknowledged_at: int | None = None  # ms since the epoch
+    acknowledged_by: str | None = None
+    resolved_at: int | None = None  # ms since the epoch
+    resolved_by: str | None = None
+    note: str | None = None
+    expires: datetime | None = None
 
 
 def record_of(alert: Alert) -> RecordA:

@@ -214,6 +214,9 @@ class Collections:
     """Names of the collections; a record's collection is named as its stream."""
 
     POSITIONS: Final = "positions"
+    ALERTS: Final = "alerts"
+    DELIVERIES: Final = "deliveries"
+    DESTINATIONS: Final = "destinations"  # how each does
 
     @staticmethod
     def of(stream: Stream) -> str:

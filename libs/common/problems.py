@@ -56,6 +56,9 @@ PROBLEMS: Final[dict[str, Problem]] = {
     ),
     "stale": Problem(503, "The counts are older than you would take", "Ask again, or allow for more staleness."),
     "last_admin_key": Problem(409, "The last admin key stays", "Make another key with the scope admin first."),
+    "sealed_otherwise": Problem(
+        409, "The secret cannot be opened", "Set the destination's secret anew: TWINSTREAM_SECRET has changed."
+    ),
     "body_too_large": Problem(413, "The body is too large", "Send less at once: the detail names the limit."),
     "too_many_records": Problem(413, "Too many records at once", "Split the request: the detail names the limit."),
     "unsupported_media_type": Problem(

@@ -17,6 +17,7 @@ from common import metrics
 from common.clock import Clock
 from common.contracts import CONTROL, ApiKey, Condition, ControlKind
 from common.decoding import UNREADABLE
+from common.destinations import Destination, Silence
 from common.errors import TryLater
 from common.kafka.connection import client_options, close_consumer, translated
 from common.kafka.producer import Message, Producer
@@ -31,6 +32,8 @@ _POLL_MS: Final = 500
 TYPES: Final[dict[ControlKind, type[msgspec.Struct]]] = {
     ControlKind.KEY: ApiKey,
     ControlKind.CONDITION: Condition,
+    ControlKind.DESTINATION: Destination,
+    ControlKind.SILENCE: Silence,
 }
 
 
