@@ -3,27 +3,26 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Final
 
 import structlog
-from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 
-from common.contracts import Stream
-from common.http.auth import IngestKey
+from common.contracts import Scope, Stream
+from common.http.auth import caller_of, requires
 from common.http.bodies import encoded
+from common.http.direct import Direct
 from common.http.parameters import only_known_parameters
 from common.http.problems import problem
 from common.telemetry import current_traceparent
 from ingest.bodies import Body, Form, Split, body_too_large, encoding_of, form_of, split
 from ingest.budget import Budget, Share
-from ingest.documentation import IDEMPOTENCY_KEY, documentation_of
+from ingest.documentation import documentation_of
 from ingest.idempotency import Given, IdempotencyKeys, Keyed, fingerprint_of
 from ingest.intake import Answer, Intake
 
 _PIECE: Final = 16 * 1024  # of a body, taken in before other requests have their turn
 _LARGE: Final = 256 * 1024  # a body to be split in a thread: up to here that takes less than a millisecond
-
-IdempotencyKey = Annotated[str | None, Header(**IDEMPOTENCY_KEY)]
 
 
 @dataclass(frozen=True)
@@ -38,18 +37,22 @@ class Limits:
 def add_routes(app: FastAPI, intake: Intake, idempotency: IdempotencyKeys, limits: Limits) -> None:
     """Put `POST /v1/streams/{a,b}/records` into `app`."""
     for stream in Stream:
-        app.post(
+        app.router.add_api_route(
             f"/v1/streams/{stream}/records",
-            dependencies=[Depends(only_known_parameters)],
+            _route(stream, intake, idempotency, limits),
+            methods=["POST"],
+            dependencies=[Depends(requires(Scope.INGEST)), Depends(only_known_parameters)],
             response_class=Response,
+            route_class_override=Direct,
             **documentation_of(stream),
-        )(_route(stream, intake, idempotency, limits))
+        )
 
 
 def _route(
     stream: Stream, intake: Intake, idempotency: IdempotencyKeys, limits: Limits
 ) -> Callable[..., Awaitable[Response]]:
-    async def send_records(request: Request, caller: IngestKey, idempotency_key: IdempotencyKey = None) -> Response:
+    async def send_records(request: Request) -> Response:
+        caller, idempotency_key = caller_of(request), request.headers.get("idempotency-key")
         structlog.contextvars.bind_contextvars(stream=stream, key_id=caller.id)
         form = form_of(request.headers.get("content-type", ""))
         with limits.in_hand.share() as share:
@@ -98,9 +101,10 @@ async def _whole(request: Request, limit_bytes: int, share: Share) -> bytes:
     body = Body(encoding, limit_bytes)
     async for chunk in request.stream():
         for start in range(0, len(chunk), _PIECE):
+            if start:
+                await asyncio.sleep(0)
             body.feed(chunk[start : start + _PIECE])
             share.grow_to(body.size)
-            await asyncio.sleep(0)
     return body.whole()
 
 

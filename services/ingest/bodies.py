@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from email.message import Message as Headers
 from enum import Enum, StrEnum
+from functools import cached_property, lru_cache
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -35,6 +36,7 @@ class Encoding(StrEnum):
 _FORMS: Final = {media_type: form for form in Form for media_type in form.value}
 
 
+@lru_cache(maxsize=64)  # taking a header apart costs as much as checking five records
 def form_of(content_type: str) -> Form:
     """The form that a Content-Type header names.
 
@@ -101,7 +103,10 @@ class Body:
         self._size = 0
         self._parts: list[bytes] = []
         self._member: _Decompressor | None = None
-        self._zstd = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
+
+    @cached_property
+    def _zstd(self) -> zstandard.ZstdDecompressor:  # most bodies need none, and it is dear
+        return zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
 
     @property
     def size(self) -> int:

@@ -9,6 +9,7 @@ from common.http.app import schema_of
 from common.http.problems import documented
 from common.receipts import encode_receipt
 from ingest.bodies import Form
+from ingest.idempotency import MAX_KEY_CHARACTERS
 from ingest.intake import Answer, RecordError
 
 SCHEMAS: Final[tuple[type[msgspec.Struct], ...]] = (*INCOMING.values(), Answer)
@@ -49,10 +50,14 @@ _PROBLEMS: Final = (
     "unavailable",
     "internal",
 )
-IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
+_IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARACTERS},
     "description": "A name for this request, 1 to 255 characters, kept for a day: a repeat under it gets the first "
     "answer, with `Idempotency-Replayed: true`, and writes nothing again.",
-    "openapi_examples": {"none": {"value": None}, "a_uuid": {"value": "7f9d3c1e-2b4a-4c5d-8e6f-0a1b2c3d4e5f"}},
+    "examples": {"a_uuid": {"value": "7f9d3c1e-2b4a-4c5d-8e6f-0a1b2c3d4e5f"}},
 }
 _MISSING: Final = RecordError(
     index=1, line=2, field="text", code="missing_field", detail="text is missing: it must be a string."
@@ -67,7 +72,7 @@ def documentation_of(stream: Stream) -> dict[str, Any]:
         "summary": f"Send records of stream {stream.upper()}",
         "description": _description(stream),
         "responses": _responses(stream),
-        "openapi_extra": {"requestBody": _request_body(stream)},
+        "openapi_extra": {"parameters": [_IDEMPOTENCY_KEY], "requestBody": _request_body(stream)},
         "status_code": 202,
     }
 

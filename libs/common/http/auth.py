@@ -1,17 +1,13 @@
 """Who may call a route: API keys out of the control table, with scopes."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeAlias
-
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Request
+from fastapi.security import HTTPBearer
+from fastapi.security.base import SecurityBase
 
 from common.contracts import ApiKey, ControlKind, Scope
 from common.errors import Refused
 from common.kafka.control import ControlTable
 from common.keys import key_id_of, verify
-
-_bearer = HTTPBearer(auto_error=False, description="An API key: `twinstream keys create` makes one.")
 
 
 class Authenticator:
@@ -27,35 +23,44 @@ class Authenticator:
         return entry.value if entry is not None and verify(entry.value, token) else None
 
 
-def requires(scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
+def requires(scope: Scope) -> "_Requires":
     """A dependency that lets a request through only with a key that has `scope`, and gives the key.
 
     The app must carry its `Authenticator` in `app.state.authenticator`.
     """
+    return _Requires(scope)
 
-    async def authorise(  # async, though it awaits nothing: FastAPI runs others in a thread, at four times the cost
-        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
-    ) -> ApiKey:
-        if credentials is None:
-            raise Refused("unauthenticated", _no_key(request))
+
+class _Requires(SecurityBase):
+    """One call, where FastAPI's own `HTTPBearer` would be another dependency to solve."""
+
+    scheme_name = "HTTPBearer"
+    model = HTTPBearer(description="An API key: `twinstream keys create` makes one.").model
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def __call__(self, request: Request) -> ApiKey:  # async: others run in a thread, at four times the cost
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Refused("unauthenticated", _no_key(scheme))
         authenticator: Authenticator = request.app.state.authenticator
-        key = authenticator.recognise(credentials.credentials)
+        key = authenticator.recognise(token.strip())
         if key is None:
             raise Refused("unauthenticated", "The key is unknown or revoked.")
-        if scope not in key.scopes:
-            raise Refused("forbidden", f"The key {key.name!r} lacks the scope {scope.value!r}.")
+        if self._scope not in key.scopes:
+            raise Refused("forbidden", f"The key {key.name!r} lacks the scope {self._scope.value!r}.")
+        request.state.caller = key
         return key
 
-    return authorise
+
+def caller_of(request: Request) -> ApiKey:
+    """The key with which `requires` let `request` through."""
+    key: ApiKey = request.state.caller
+    return key
 
 
-def _no_key(request: Request) -> str:
-    scheme = request.headers.get("authorization", "").partition(" ")[0]
+def _no_key(scheme: str) -> str:
     if scheme and scheme.lower() != "bearer":
         return "The Authorization header holds another scheme: send `Authorization: Bearer <key>`."
     return "The request carries no key: send `Authorization: Bearer <key>`."
-
-
-IngestKey: TypeAlias = Annotated[ApiKey, Depends(requires(Scope.INGEST))]
-ReadKey: TypeAlias = Annotated[ApiKey, Depends(requires(Scope.READ))]
-AdminKey: TypeAlias = Annotated[ApiKey, Depends(requires(Scope.ADMIN))]

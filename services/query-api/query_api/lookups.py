@@ -8,6 +8,7 @@ from common.contracts import Scope, Stream
 from common.errors import Refused
 from common.http.auth import requires
 from common.http.bodies import encoded, read_json
+from common.http.direct import Direct
 from common.http.parameters import misfit, only_known_parameters
 from common.http.paths import decoded_id
 from query_api.documentation import BODY, answers, choices, takes
@@ -22,6 +23,7 @@ MAX_LIMIT: Final = 1000
 _LIMIT_BYTES: Final = 4 * 1024 * 1024  # a thousand of the longest ids, every character escaped, take 3 MiB
 
 router = APIRouter(
+    route_class=Direct,
     tags=["lookups"],
     dependencies=[Depends(requires(Scope.READ)), Depends(only_known_parameters), Depends(documents_waited_for)],
 )
