@@ -1,12 +1,12 @@
 """`python bench [NAME ...] [--quick] [--keep]`: run measurements, show them, keep them."""
 
 import argparse
-import asyncio
 import importlib
 import sys
 from pathlib import Path
 from typing import Protocol
 
+import uvloop
 from harness import report, results
 from harness.figures import Figure
 
@@ -39,7 +39,7 @@ def main() -> int:
 
 def _measure(name: str, *, quick: bool, keep: bool) -> int:
     measurement: Measurement = importlib.import_module(f"bench_{name}")
-    run = results.run_of(name, asyncio.run(measurement.run(quick=quick)))
+    run = results.run_of(name, uvloop.run(measurement.run(quick=quick)))
     former = (results.kept(name) or [None])[-1]
     report.show(name, run, former)
     if keep:
