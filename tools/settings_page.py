@@ -7,9 +7,18 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from aggregates.settings import AggregatesSettings
-from common.settings import HttpSettings, KafkaSettings, MongoSettings, RecordSettings, RedisSettings, Settings
+from common.settings import (
+    HttpSettings,
+    KafkaSettings,
+    LakeSettings,
+    MongoSettings,
+    RecordSettings,
+    RedisSettings,
+    Settings,
+)
 from documents.settings import DocumentsSettings
 from ingest.settings import IngestSettings
+from lake.settings import WriterSettings
 from localstack.profile import DEFAULT_PORTS, port_variable
 from query_api.settings import QueryApiSettings
 
@@ -19,12 +28,14 @@ _SHARED = {
     "What speaks to MongoDB": MongoSettings,
     "What speaks to Redis": RedisSettings,
     "What takes in records": RecordSettings,
+    "What reads or writes the lake": LakeSettings,
     "What serves HTTP": HttpSettings,
 }
 _SERVICES = {
     "ingest": IngestSettings,
     "documents": DocumentsSettings,
     "aggregates": AggregatesSettings,
+    "lake writer": WriterSettings,
     "query-api": QueryApiSettings,
 }
 

@@ -74,6 +74,20 @@ class RecordSettings(Settings):
     max_record_bytes: int = Field(512 * 1024, ge=1024, le=1024 * 1024, description="longest JSON of one record")
 
 
+class LakeSettings(Settings):
+    """Where the lake's tables are."""
+
+    lake_catalog_uri: SecretStr = Field(
+        SecretStr("sqlite:///.twinstream/data/lake/catalog.db"),
+        description="SQLAlchemy connection string of the lake's catalog; may hold a password",
+    )
+    lake_warehouse: str = Field(
+        ".twinstream/data/lake/warehouse",
+        min_length=1,
+        description="where the lake's files are: a folder, or a URL such as s3://bucket/path",
+    )
+
+
 class HttpSettings(Settings):
     """Where an HTTP app listens."""
 

@@ -25,6 +25,8 @@ DRIVERS = {
         "services/query-api/query_api/counts_store.py",
         "libs/localstack/",
     ],
+    "pyiceberg": ["libs/twinstream_lake/", "services/lake/"],
+    "sqlalchemy": ["libs/twinstream_lake/catalog.py"],
     "fastapi": ["libs/common/http/", "services/ingest/", "services/query-api/"],
 }
 

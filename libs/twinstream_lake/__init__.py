@@ -1,0 +1,1 @@
+"""The lake's tables as whoever reads them sees them: their layout, a pinned state of them, and views in SQL."""
