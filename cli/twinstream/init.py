@@ -8,10 +8,11 @@ import typer
 from rich.text import Text
 
 from twinstream.console import err
+from twinstream.errors import CliError
 from twinstream.target import target_of
 
 
-def init(
+def init(  # noqa: PLR0913  # one per option
     context: typer.Context,
     *,
     partitions: Annotated[
@@ -22,6 +23,9 @@ def init(
         Path | None,
         typer.Option("--key-file", dir_okay=False, show_default=".twinstream/key", help="Takes the first API key."),
     ] = None,
+    given_key: Annotated[
+        bool, typer.Option("--given-key", help="Let the key in TWINSTREAM_KEY be the first one, rather than make one.")
+    ] = False,
     patience: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for Kafka.")] = 60.0,
 ) -> None:
     """Make the topics and the first API key. Doing it again changes nothing.
@@ -31,9 +35,13 @@ def init(
     # Here, since Kafka's client would make every other command wait half a second.
     from twinstream.preparation import prepare  # noqa: PLC0415
 
-    path = key or target_of(context).key_file
-    prepared = asyncio.run(prepare(path, partitions=partitions, replication=replication, patience_s=patience))
+    target = target_of(context)
+    if given_key and not target.key:
+        raise CliError("There is no key to be given", "Set TWINSTREAM_KEY.")
+    first: Path | str = target.key if given_key and target.key else key or target.key_file
+    prepared = asyncio.run(prepare(first, partitions=partitions, replication=replication, patience_s=patience))
     console = err()
     made = ", ".join(prepared.topics)
     console.print(Text(f"Topics made: {made}" if made else "All topics are there already."))
-    console.print(Text(f"{'The first API key is in' if prepared.key else 'The API key is still in force:'} {path}"))
+    where = first if isinstance(first, Path) else "TWINSTREAM_KEY"
+    console.print(Text(f"{'The first API key is in' if prepared.key else 'The API key is still in force:'} {where}"))

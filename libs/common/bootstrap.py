@@ -1,13 +1,16 @@
 """What a deployment needs once before its services start: topics and the first key. Doing it again changes nothing."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 from common.clock import SystemClock
 from common.contracts import ApiKey, ControlKind, Scope
+from common.errors import CannotStart
 from common.kafka.control import ControlTable
 from common.kafka.producer import Producer
-from common.keys import key_id_of, make_key, verify
+from common.keys import TOKEN_FORM, given_key, key_id_of, make_key, verify
 from common.settings import KafkaSettings
 
 FIRST_KEY_NAME: Final = "first key"
@@ -18,17 +21,44 @@ async def ensure_first_key(settings: KafkaSettings, path: Path) -> bool:
 
     A file whose key the log does not know (a log that was reset, a file that was copied) is replaced.
     """
-    producer, clock = Producer(settings), SystemClock()
-    await producer.start()
-    control = ControlTable(settings, producer, clock)
-    try:
-        await control.start()
+    async with _control(settings) as control:
         if _in_force(control, _read(path)):
             return False
-        key, token = make_key(FIRST_KEY_NAME, list(Scope), clock.now_ms())
+        key, token = make_key(FIRST_KEY_NAME, list(Scope), SystemClock().now_ms())
         await control.put(ControlKind.KEY, key.id, key)
         _write_private(path, token + "\n")
         return True
+
+
+async def ensure_given_key(settings: KafkaSettings, token: str) -> bool:
+    """Make sure that `token` is a key in force with every scope; returns whether it was made one.
+
+    For deployments that keep their secrets elsewhere and hand them in.
+
+    Raises:
+        CannotStart: it has not the form and length of a key, or it was revoked.
+    """
+    given = given_key(FIRST_KEY_NAME, list(Scope), SystemClock().now_ms(), token)
+    if given is None:
+        raise CannotStart(f"the key that was given is none: {TOKEN_FORM}")
+    async with _control(settings) as control:
+        known = control.get(ControlKind.KEY, given.id, ApiKey)
+        if known is None:
+            await control.put(ControlKind.KEY, given.id, given)
+        elif not verify(known.value, token):
+            raise CannotStart("the key that was given is revoked, or another has its id: give a fresh one")
+        return known is None
+
+
+@asynccontextmanager
+async def _control(settings: KafkaSettings) -> AsyncIterator[ControlTable]:
+    """The control table, read to its end."""
+    producer = Producer(settings)
+    await producer.start()
+    control = ControlTable(settings, producer, SystemClock())
+    try:
+        await control.start()
+        yield control
     finally:
         await control.stop()
         await producer.stop()

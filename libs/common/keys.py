@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Collection
 from typing import Final
@@ -9,6 +10,8 @@ from typing import Final
 from common.contracts import ApiKey, Scope
 
 _PREFIX: Final = "tsk"
+_TOKEN: Final = re.compile(rf"{_PREFIX}_([0-9a-f]{{12}})_([0-9a-f]{{64,128}})")
+TOKEN_FORM: Final = f"a key reads {_PREFIX}_<12 hex digits>_<64 hex digits>, all of them random"
 
 
 def make_key(name: str, scopes: Collection[Scope], now_ms: int) -> tuple[ApiKey, str]:
@@ -21,6 +24,20 @@ def make_key(name: str, scopes: Collection[Scope], now_ms: int) -> tuple[ApiKey,
         id=key_id, name=name, scopes=tuple(sorted(set(scopes))), secret_sha256=_digest(secret), created_at=now_ms
     )
     return key, f"{_PREFIX}_{key_id}_{secret}"
+
+
+def given_key(name: str, scopes: Collection[Scope], now_ms: int, token: str) -> ApiKey | None:
+    """The key of a token that was made elsewhere, or None when it is not as long and as hexadecimal as ours are."""
+    match = _TOKEN.fullmatch(token)
+    if match is None:
+        return None
+    return ApiKey(
+        id=match[1],
+        name=name,
+        scopes=tuple(sorted(set(scopes))),
+        secret_sha256=_digest(match[2]),
+        created_at=now_ms,
+    )
 
 
 def key_id_of(token: str) -> str | None:
