@@ -30,7 +30,7 @@ class Client:
     async def get(self, stream: str, record_id: str) -> httpx.Response:
         return await self.http.get(f"{self.product.query_url}/v1/{stream}/{quote(record_id, safe='')}")
 
-    async def found(self, stream: str, record_id: str, within_s: float = 20, **fields: object) -> dict[str, Any]:
+    async def found(self, stream: str, record_id: str, within_s: float = 60, **fields: object) -> dict[str, Any]:
         """The record, once it is there and its fields are as they should be."""
         async with asyncio.timeout(within_s):
             while True:
@@ -43,5 +43,5 @@ class Client:
 
 @pytest_asyncio.fixture
 async def client(running: Product) -> AsyncIterator[Client]:
-    async with httpx.AsyncClient(headers=running.headers, timeout=30) as http:
+    async with httpx.AsyncClient(headers=running.headers, timeout=60) as http:
         yield Client(running, http)

@@ -48,7 +48,7 @@ async def test_a_trace_runs_from_the_request_to_the_last_log_line(client: Any) -
     trace = answer.headers["x-trace-id"]
     await client.found("b", b)
     logs: Path = client.product.stack.profile.logs
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while trace not in (logs / "documents.log").read_text():
             await asyncio.sleep(0.05)
     lines = [json.loads(line) for line in (logs / "ingest.log").read_text().splitlines() if trace in line]
@@ -92,7 +92,9 @@ async def test_a_receipt_reads_ones_own_write(client: Any) -> None:
             "b", {"unique_identifier": b, "Stream_A_unique_identifier": "own", "number": round_, "text": ""}
         )
         found = await client.http.post(
-            f"{url}/v1/b/lookup", params={"wait_for": answer.json()["receipt"]}, json={"ids": [b]}
+            f"{url}/v1/b/lookup",
+            params={"wait_for": answer.json()["receipt"], "timeout_ms": 30_000},
+            json={"ids": [b]},
         )
         assert [item["number"] for item in found.json()["items"]] == [round_]
 
@@ -119,7 +121,7 @@ async def test_every_trace_of_a_large_batch_has_its_last_line(client: Any) -> No
     await stack.start("documents")
     await client.found("b", records[-1]["unique_identifier"], within_s=60)
     log = stack.profile.logs / "documents.log"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while missing := [a for a in answers if a.headers["x-trace-id"] not in log.read_text()]:
             await asyncio.sleep(0.1)
     assert missing == []

@@ -52,7 +52,7 @@ def upsert() -> Callable[..., Upsert]:
 def eventually() -> Callable[..., Awaitable[None]]:
     """Await a condition that comes true sooner or later."""
 
-    async def eventually(condition: Callable[[], Awaitable[object]], within_s: float = 20.0) -> None:
+    async def eventually(condition: Callable[[], Awaitable[object]], within_s: float = 60.0) -> None:
         async with asyncio.timeout(within_s):
             while not await condition():
                 await asyncio.sleep(0.02)

@@ -197,10 +197,10 @@ async def test_so_they_do_through_kafka(  # noqa: PLR0917  # fixtures and what i
     if restart is not None:
         await member.stop()
         member.start(max_records=restart)
-    await eventually(caught_up, within_s=60)
+    await eventually(caught_up)
     for partition, end in partitions.items():
         await set_position(database, partition, max(0, end - forgets))
-    await eventually(caught_up, within_s=60)
+    await eventually(caught_up)
     assert await stored(database, prefix) == model(history)
 
 

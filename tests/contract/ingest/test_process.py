@@ -47,14 +47,14 @@ async def process(settings, **changes: object) -> AsyncIterator[asyncio.subproce
 
 async def ended(started: asyncio.subprocess.Process) -> tuple[int | None, str]:
     """Its exit status and what it said."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         _, said = await started.communicate()
     return started.returncode, said.decode()
 
 
 async def status(settings, path: str, until: Callable[[httpx.Response], bool]) -> httpx.Response:
     """What `path` on the metrics port answers once it is as wanted."""
-    async with asyncio.timeout(30), httpx.AsyncClient() as client:
+    async with asyncio.timeout(60), httpx.AsyncClient() as client:
         while True:
             try:
                 answer = await client.get(f"http://127.0.0.1:{settings.ingest_metrics_port}{path}")

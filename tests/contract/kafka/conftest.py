@@ -24,7 +24,7 @@ async def producer(fresh_kafka: KafkaSettings) -> AsyncIterator[Producer]:
 def eventually() -> Callable[..., Awaitable[None]]:
     """Await a condition, plain or awaitable, that comes true sooner or later."""
 
-    async def eventually(condition: Callable[[], object], within_s: float = 20.0) -> None:
+    async def eventually(condition: Callable[[], object], within_s: float = 60.0) -> None:
         async with asyncio.timeout(within_s):
             while True:
                 found = condition()

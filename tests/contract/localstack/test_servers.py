@@ -43,7 +43,7 @@ async def holds(stack: Stack, word: str) -> dict[str, bool]:
     """Which servers still have it."""
     partition = TopicPartition(TOPIC, 0)
     options = {"bootstrap_servers": stack.kafka_bootstrap, "auto_offset_reset": "earliest"}
-    async with asyncio.timeout(30), AIOKafkaConsumer(enable_auto_commit=False, **options) as consumer:
+    async with asyncio.timeout(60), AIOKafkaConsumer(enable_auto_commit=False, **options) as consumer:
         consumer.assign([partition])
         end = (await consumer.end_offsets([partition]))[partition]
         found = []

@@ -131,7 +131,7 @@ async def test_a_walk_by_id_meets_each_once_while_all_are_refreshed(
 
     refreshing = asyncio.create_task(refresh())
     walks: list[list[str]] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while refreshed < 150 or len(walks) < 3:
             walks.append(
                 [

@@ -65,7 +65,7 @@ async def deployment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not holds():  # nobody tells when; the deadline is above
             await asyncio.sleep(0.05)
 
@@ -82,7 +82,7 @@ async def test_without_mongodb_lookups_are_unavailable_until_it_is_back(deployme
     await eventually(lambda: deployment.health.problems() == {})
     await deployment.stack.crash("mongo")
     try:
-        async with asyncio.timeout(len(LOOKUPS) * TIMEOUT_MS / 1000 + 5):
+        async with asyncio.timeout(len(LOOKUPS) * TIMEOUT_MS / 1000 + 20):
             for answer in await deployment.lookups():
                 assert_unavailable(answer, "MongoDB is away or unwilling")
         await eventually(lambda: set(deployment.health.problems()) == {"mongo"})
@@ -97,7 +97,7 @@ async def test_a_mongodb_that_hangs_is_not_waited_for(deployment: Deployment) ->
     """Its connections are open, and nothing comes."""
     deployment.stack.suspend("mongo")
     try:
-        async with asyncio.timeout(len(LOOKUPS) * TIMEOUT_MS / 1000 + 5):
+        async with asyncio.timeout(len(LOOKUPS) * TIMEOUT_MS / 1000 + 20):
             for answer in await deployment.lookups():
                 assert_unavailable(answer, "MongoDB is away or unwilling")
     finally:
@@ -116,7 +116,7 @@ async def test_without_kafka_lookups_go_on_and_keys_wait(deployment: Deployment,
         deployment.stack.suspend("kafka")
     try:
         assert [answer.status_code for answer in await deployment.lookups()] == [404, 404, 200, 200]
-        async with asyncio.timeout(TIMEOUT_MS * 2 / 1000 + 5):
+        async with asyncio.timeout(TIMEOUT_MS * 2 / 1000 + 20):
             assert_unavailable(await deployment.client.post("/v1/keys", json=wanted), "Kafka")
     finally:
         if how == "crash":

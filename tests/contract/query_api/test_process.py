@@ -54,7 +54,7 @@ async def process(environment: Environment) -> AsyncIterator[asyncio.subprocess.
         await started.communicate()
 
 
-async def ended(started: asyncio.subprocess.Process, within_s: float = 20) -> tuple[int | None, str]:
+async def ended(started: asyncio.subprocess.Process, within_s: float = 60) -> tuple[int | None, str]:
     """Its exit status and what it said."""
     async with asyncio.timeout(within_s):
         _, said = await started.communicate()
@@ -64,7 +64,7 @@ async def ended(started: asyncio.subprocess.Process, within_s: float = 20) -> tu
 async def status(environment: Environment, path: str, until: Callable[[httpx.Response], bool]) -> Any:
     """The body of `path` on the metrics port once it is as wanted."""
     url = f"http://127.0.0.1:{environment['TWINSTREAM_QUERY_API_METRICS_PORT']}{path}"
-    async with asyncio.timeout(20), httpx.AsyncClient() as client:
+    async with asyncio.timeout(60), httpx.AsyncClient() as client:
         while True:
             try:
                 answer = await client.get(url)
@@ -126,7 +126,7 @@ async def test_finishes_what_is_in_flight(environment: Environment, settings: Qu
 
 async def refused(port: int) -> None:
     """Until nobody listens on `port` any more."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

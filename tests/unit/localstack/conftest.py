@@ -16,7 +16,7 @@ from localstack.claims import Claims, State
 from localstack.processes import Process
 from localstack.supervisor import Supervisor
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 # Writes down what happens to it, and ends when it is asked to.
 OBEDIENT = """
