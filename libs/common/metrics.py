@@ -4,6 +4,9 @@ Names end in their unit; a counter ends in `_total`. The live line of `twinstrea
 rules read these names.
 """
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -68,3 +71,13 @@ LAG = Gauge(
     "twinstream_consumer_lag", "Records in the log that a worker has not applied", ["service", "topic", "partition"]
 )
 CONTROL_OFFSET = Gauge("twinstream_control_offset", "Offset of the control topic up to which this process has read")
+
+
+@contextmanager
+def store_call(service: str, operation: str) -> Iterator[None]:
+    """Time a call to a store, whether it succeeds or not."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        STORE_SECONDS.labels(service, operation).observe(time.perf_counter() - started)

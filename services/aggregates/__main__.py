@@ -1,7 +1,7 @@
 """Starts the worker: `python -m aggregates`."""
 
 from aggregates.settings import AggregatesSettings
-from aggregates.stream_windows import SERVICE
+from aggregates.store import SERVICE
 from aggregates.wiring import run
 from common.process import main
 

@@ -8,24 +8,34 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from aggregates.revisions import Revisions
+from common import metrics
 from windows.connection import Connection, Script, script_of
 from windows.counts import LATE
 from windows.layout import DROPPED, EVENTS, HOUR_MS, LUA_NAMES, POSITIONS, Layout, Pane, freshness_key
 from windows.standing import Standing, read_standing
 
+SERVICE: Final = "aggregates"
+
 _SCRIPTS: Final = Path(__file__).parent / "scripts"
 
 
-def _script(name: str) -> Script:
+class _Step(NamedTuple):
+    """A script, and what its calls are named in metrics."""
+
+    name: str
+    script: Script
+
+
+def _step(name: str) -> _Step:
     parts = (LUA_NAMES, *((_SCRIPTS / f"{part}.lua").read_text(encoding="utf-8") for part in ("shard", name)))
-    return script_of("\n".join(parts))
+    return _Step(name, script_of("\n".join(parts)))
 
 
-_APPLY: Final = _script("apply")
-_ADOPT: Final = _script("adopt")
-_FILL: Final = _script("fill")
-_TRIM: Final = _script("trim")
-_DROP: Final = _script("drop")
+_APPLY: Final = _step("apply")
+_ADOPT: Final = _step("adopt")
+_FILL: Final = _step("fill")
+_TRIM: Final = _step("trim")
+_DROP: Final = _step("drop")
 
 
 class Found(StrEnum):
@@ -127,14 +137,18 @@ class WindowStore:
         replies = await self._connection.pipelined([("SMEMBERS", base + DROPPED) for base in self.layout.bases()])
         return {int(revision) for members in replies for revision in members}
 
-    async def _run(self, script: Script, blobs: Mapping[int, bytes]) -> dict[int, Answer]:
+    async def _run(self, step: _Step, blobs: Mapping[int, bytes]) -> dict[int, Answer]:
         shards = {self.layout.base(shard): shard for shard in blobs}
-        replies = await self._connection.run(script, {base: blobs[shard] for base, shard in shards.items()})
+        replies = await self._call(step, {base: blobs[shard] for base, shard in shards.items()})
         return {shards[base]: Answer(Found(found.decode()), int(value)) for base, (found, value) in replies.items()}
 
-    async def _counts(self, script: Script, blob: bytes) -> list[int]:
-        replies = await self._connection.run(script, dict.fromkeys(self.layout.bases(), blob))
+    async def _counts(self, step: _Step, blob: bytes) -> list[int]:
+        replies = await self._call(step, dict.fromkeys(self.layout.bases(), blob))
         return [int(reply) for reply in replies.values()]
+
+    async def _call(self, step: _Step, calls: Mapping[str, bytes]) -> dict[str, Any]:
+        with metrics.store_call(SERVICE, step.name):
+            return await self._connection.run(step.script, calls)
 
 
 def _encode(**arguments: Any) -> bytes:

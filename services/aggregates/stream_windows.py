@@ -7,7 +7,7 @@ import structlog
 
 from aggregates.changes import Item, Move, Packed, ShardChanges, by_shard, fold, pack
 from aggregates.revisions import Revisions, none_yet
-from aggregates.store import Answer, Found, WindowStore
+from aggregates.store import SERVICE, Answer, Found, WindowStore
 from common import metrics
 from common.clock import Clock
 from common.contracts import Stream
@@ -15,8 +15,6 @@ from common.errors import Reposition, TryLater
 from common.kafka.batches import Batch
 
 log = structlog.get_logger()
-
-SERVICE: Final = "aggregates"
 
 _MEMBERSHIPS_PER_CALL: Final = 50_000  # what Redis needs about a tenth of a second for
 _SAMPLE: Final = 20

@@ -10,8 +10,8 @@ from aggregates.audit_lane import AuditLane
 from aggregates.fill_lane import FillLane
 from aggregates.generations import ensure_layout
 from aggregates.settings import AggregatesSettings
-from aggregates.store import WindowStore
-from aggregates.stream_windows import SERVICE, StreamWindows
+from aggregates.store import SERVICE, WindowStore
+from aggregates.stream_windows import StreamWindows
 from aggregates.upkeep import Upkeep
 from aggregates.worker import Worker
 from common.clock import Clock, SystemClock

@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from aggregates.changes import Item, last_ingested_ms, read
-from aggregates.stream_windows import SERVICE, StreamWindows
+from aggregates.store import SERVICE
+from aggregates.stream_windows import StreamWindows
 from common import metrics
 from common.clock import Clock
 from common.contracts import RECORDS, Stream

@@ -15,6 +15,7 @@ import structlog
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import RedisError
 
+from common import metrics
 from common.clock import Clock
 from common.errors import CannotStart, Refused, TryLater, unfit_secret
 from common.settings import RedisSettings
@@ -112,7 +113,7 @@ class IdempotencyKeys:
             raise Refused("idempotency_key_invalid", f"Idempotency-Key has 1 to {MAX_KEY_CHARACTERS} characters.")
         name, owner = f"{self._prefix}{request.caller}:{request.key}", secrets.token_hex(8)
         now = self._clock.now_ms()
-        with _translated():
+        with metrics.store_call("ingest", "reserve"), _translated():
             found = await self._reserve(
                 keys=[name], args=[request.fingerprint, owner, now, now + LEASE_MS, request.first_us, KEPT_MS]
             )
@@ -132,12 +133,12 @@ class IdempotencyKeys:
         That Redis went away meanwhile is no matter for the caller, whose request was carried out: a repeat after the
         lease writes the very same versions.
         """
-        with _forgiven("idempotency_answer_not_kept"):
+        with metrics.store_call("ingest", "finish"), _forgiven("idempotency_answer_not_kept"):
             await self._finish(keys=[reservation.name], args=[reservation.owner, *given])
 
     async def release(self, reservation: Reservation) -> None:
         """Give the reservation up after a failure, so that a repeat need not wait for the lease to end."""
-        with _forgiven("idempotency_key_not_released"):
+        with metrics.store_call("ingest", "release"), _forgiven("idempotency_key_not_released"):
             await self._release(keys=[reservation.name], args=[reservation.owner])
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from common import metrics
 from common.contracts import Scope, Stream
 from common.errors import Refused
 from common.http.auth import requires
@@ -18,7 +19,7 @@ from query_api.parts import Parts, parts_of
 from query_api.views import rfc3339_ms
 from query_api.waiting import TimeoutMs, WaitFor, passed
 from windows.counts import Counted, Freshness
-from windows.questions import Unit, Window
+from windows.questions import Question, Unit, Window
 
 _LIMIT_BYTES: Final = 512 * 1024
 _PROBLEMS: Final = ("unknown_condition", "not_ready", "not_yet", "stale", "unavailable")
@@ -142,7 +143,7 @@ async def series(
     interpreter = Interpreter(parts.conditions.find, parts.conditions.all, now_ms)
     understood = interpreter.understand(asked, await parts.counts.known(asked.stream), "query", series=True)
     windows = interpreter.steps(understood.question.window, step_minutes, "query")
-    counted = await parts.counts.ask([understood.question.during(window) for window in windows])
+    counted = await _ask(parts, [understood.question.during(window) for window in windows])
     freshness = _fresh_enough(counted, asked.stream, now_ms, max_staleness_seconds)
     about = _about(understood, freshness, interpreter, now_ms)
     buckets = [Bucket(start=rfc3339_ms(w.start_ms), count=n) for w, n in zip(windows, counted.counts, strict=True)]
@@ -172,7 +173,7 @@ async def _counted(
         interpreter.understand(asked, await parts.counts.known(asked.stream), at)
         for asked, at in zip(questions, places, strict=True)
     ]
-    counted = await parts.counts.ask([one.question for one in understood])
+    counted = await _ask(parts, [one.question for one in understood])
     return [
         Count(
             count=n,
@@ -185,6 +186,11 @@ async def _counted(
         )
         for one, n in zip(understood, counted.counts, strict=True)
     ]
+
+
+async def _ask(parts: Parts, questions: Sequence[Question]) -> Counted:
+    with metrics.store_call("query-api", "count"):
+        return await parts.counts.ask(questions)
 
 
 def _fresh_enough(counted: Counted, stream: Stream, now_ms: int, max_staleness_s: float | None) -> Freshness:
