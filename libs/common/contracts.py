@@ -217,6 +217,7 @@ class Collections:
     ALERTS: Final = "alerts"
     DELIVERIES: Final = "deliveries"
     DESTINATIONS: Final = "destinations"  # how each does
+    REJECTED: Final = "rejected"
 
     @staticmethod
     def of(stream: Stream) -> str:
@@ -249,6 +250,34 @@ class StoredPosition(msgspec.Struct, kw_only=True):
 
     id: str = msgspec.field(name="_id")  # `position_id`
     offset: int
+
+
+class StoredReplay(msgspec.Struct, kw_only=True):
+    """The one time that a rejected record was put into the log again, mended or as it was. Written by `query-api`."""
+
+    owner: str  # the attempt that may finish it
+    fingerprint: str  # of the records that went, or are about to go, in its place
+    first_us: int  # the `ingested_at` of the first of them, int64: a repeat after a crash makes the same versions
+    lease_until: int  # ms since the epoch, int64: then its owner has vanished, and another may take over
+    by: str  # the id of the API key
+    at: int  # ms since the epoch, int64
+    receipt: str | None = None  # once the log has them
+
+
+class StoredRejected(msgspec.Struct, kw_only=True):
+    """A rejected record, with the fields of `Rejection`. Written by `documents`, read by `query-api`."""
+
+    id: str = msgspec.field(name="_id")  # the message's key, and `Rejection.source`
+    stream: str
+    code: str
+    detail: str
+    rejected_by: str
+    rejected_at: int  # ms since the epoch, int64
+    size: int
+    truncated: bool
+    record_id: str | None  # its unique_identifier, where one can be made out
+    value: bytes = b""  # as they came; left out of lists
+    replay: StoredReplay | None = None
 
 
 def position_id(topic: str, partition: int) -> str:

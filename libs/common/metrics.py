@@ -28,6 +28,7 @@ HTTP_SECONDS = Histogram(
 INGESTED = Counter(
     "twinstream_ingest_records_total", "Records that clients sent; outcome: accepted, rejected", ["stream", "outcome"]
 )
+REPLAYED = Counter("twinstream_replayed_records_total", "Rejected records that were put into the log again", ["stream"])
 INGEST_BATCH = Histogram("twinstream_ingest_batch_records", "Records per request", ["stream"], buckets=_COUNTS)
 PUBLISH_SECONDS = Histogram(
     "twinstream_publish_seconds",

@@ -84,5 +84,6 @@ RECORD: Final[dict[str, str]] = {
     "invalid_event_time": "An event time is RFC 3339 with an offset, or an integer of epoch milliseconds.",
     "event_time_out_of_range": "An event time lies between the year 2000 and five minutes from now.",
     "undecodable": "A message in the log that is no record: written by something else than ingest.",
+    "truncated": "The rejected record's bytes were cut when it was put aside: it can be replayed mended only.",
     "refused_by_store": "The store will never take this record as it is.",
 }

@@ -12,3 +12,4 @@ class DocumentsSettings(KafkaSettings, MongoSettings):
     documents_batch_records: int = Field(
         2_000, ge=1, le=100_000, description="most records that documents reads from Kafka at once"
     )
+    rejected_days: int = Field(30, ge=1, le=3650, description="how long rejected records can be listed and replayed")

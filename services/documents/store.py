@@ -14,6 +14,7 @@ from bson.errors import BSONError
 from bson.int64 import Int64
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, DeleteOne, IndexModel, UpdateOne, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
@@ -41,7 +42,7 @@ INDEXES: Final = [
 ]
 
 # An index on documents that are already there takes its time, and an interrupted build begins anew.
-_INDEX_TIMEOUT_S: Final = 1800
+INDEX_TIMEOUT_S: Final = 1800
 _FAREWELL_S: Final = 1
 # Small enough that a slow server finishes a call in time, large enough that the way there and back costs nothing:
 # SecantusDB takes a thousand upserts a second.
@@ -80,6 +81,11 @@ class DocumentStore:
         )
         self._calls = asyncio.Semaphore(_CALLS_AT_ONCE)
 
+    @property
+    def database(self) -> AsyncDatabase[dict[str, Any]]:
+        """For the other adapters of this service."""
+        return self._database
+
     async def close(self) -> None:
         with pymongo.timeout(_FAREWELL_S):  # the driver takes leave of the server, which may no longer answer
             await self._client.close()
@@ -93,7 +99,7 @@ class DocumentStore:
         """
         with translated("prepare"):
             await self._client.admin.command("ping")  # the long patience below would also wait for a server
-            with pymongo.timeout(_INDEX_TIMEOUT_S):
+            with pymongo.timeout(INDEX_TIMEOUT_S):
                 await self._of(Stream.B).create_indexes(INDEXES)
 
     async def upsert(self, stream: Stream, upserts: Sequence[Upsert]) -> list[tuple[Upsert, str]]:

@@ -6,13 +6,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from common.clock import Clock, SystemClock
-from common.contracts import RECORDS
+from common.contracts import RECORDS, REJECTED
 from common.health import Health, StatusServer
 from common.kafka.batch_loop import BatchLoop
 from common.kafka.producer import Producer
 from common.kafka.rejections import Rejections
 from common.kafka.topics import check_topics
 from common.process import until_available
+from documents.rejected import ByTopic, Projection
+from documents.rejected_store import RejectedStore
 from documents.settings import DocumentsSettings
 from documents.store import SERVICE, DocumentStore
 from documents.worker import Worker
@@ -43,12 +45,15 @@ async def assembled(
 ) -> AsyncGenerator[BatchLoop]:
     """The loop with all that it works with, once Kafka and MongoDB are there; closed again on the way out."""
     store = DocumentStore(settings)
+    rejected = RejectedStore(store, settings.rejected_days)
     producer = Producer(settings)
+    records = Worker(store, Rejections(producer), clock)
+    handler = ByTopic(store, dict.fromkeys(RECORDS.values(), records) | {REJECTED: Projection(store, rejected)})
     loop = BatchLoop(
         settings,
         group=SERVICE,
-        topics=list(RECORDS.values()),
-        handler=Worker(store, Rejections(producer), clock),
+        topics=[*RECORDS.values(), REJECTED],
+        handler=handler,
         max_records=settings.documents_batch_records,
     )
     health.add("worker", loop.problem)
@@ -58,4 +63,5 @@ async def assembled(
         await until_available(partial(check_topics, settings), stop)
         await until_available(producer.start, stop)
         await until_available(store.prepare, stop)
+        await until_available(rejected.prepare, stop)
         yield loop

@@ -205,7 +205,7 @@ def _describe(app: FastAPI, structs: Sequence[type[msgspec.Struct]], examples: M
     generate = app.openapi
     _, schemas = msgspec.json.schema_components(structs, ref_template=_REF)
     told = {
-        name: {"summary": name.replace("_", " ").capitalize(), "value": msgspec.to_builtins(value)}
+        name: {"summary": name.replace("_", " ").capitalize(), "value": msgspec.json.decode(msgspec.json.encode(value))}
         for name, value in examples.items()
     }
 

@@ -1,5 +1,6 @@
 """The examples of the OpenAPI document: made of the very structs that are answered, so that they cannot drift."""
 
+from base64 import b64encode
 from typing import Final
 
 import msgspec
@@ -8,6 +9,17 @@ from common.contracts import Scope, Stream
 from query_api.condition_views import ConditionChange, ConditionPage, ConditionRequest, ConditionView, State
 from query_api.count_views import Asked, Batch, Bucket, Count, Counts, Series
 from query_api.key_views import Key, KeyPage, KeyRequest, NewKey
+from query_api.rejected_views import (
+    Outcome,
+    RecordError,
+    Rejected,
+    RejectedPage,
+    RejectedWhole,
+    Replay,
+    ReplayAnswer,
+    Replayed,
+    ReplayRequest,
+)
 from query_api.views import AFound, ARecord, BFound, BPage, BRecord, Lookup
 from windows.questions import Unit
 
@@ -70,6 +82,24 @@ _NEW_CONDITION: Final = msgspec.structs.replace(_CONDITION, state=State.FILLING,
 _CHANGED_CONDITION: Final = msgspec.structs.replace(
     _CONDITION, expression="number > 200.0", revision=57, state=State.FILLING, progress=0.0
 )
+_REJECTED: Final = Rejected(
+    id="0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331/0",
+    stream=Stream.B,
+    code="missing_field",
+    detail="text is missing: it must be a string.",
+    rejected_by="ingest",
+    rejected_at="2026-11-23T08:00:00.000Z",
+    size=78,
+    truncated=False,
+    record_id="b-1",
+    replayed_at=None,
+)
+_RAW: Final = '{"unique_identifier": "b-1", "Stream_A_unique_identifier": "a-1", "number": 1}'
+_MENDED: Final = (
+    b'{"unique_identifier": "b-1", "Stream_A_unique_identifier": "a-1", "number": 1, "text": "Please refund my order."}'
+)
+_MISSING: Final = RecordError(index=0, field="text", code="missing_field", detail=_REJECTED.detail)
+_RECEIPT: Final = "eyJ2IjoxLCJhdCI6eyJyZWNvcmRzLmIiOnsiMiI6NDcxMX19fQ"
 
 EXAMPLES: Final[dict[str, msgspec.Struct]] = {
     "an_a": _A,
@@ -105,4 +135,21 @@ EXAMPLES: Final[dict[str, msgspec.Struct]] = {
     "conditions": ConditionPage(items=[_CONDITION], next_cursor=None),
     "condition_request": ConditionRequest(name="big", expression="number > 100.0"),
     "condition_change": ConditionChange(expression="number > 200.0"),
+    "rejected_page": RejectedPage(items=[_REJECTED], next_cursor=CURSOR),
+    "no_rejected": RejectedPage(items=[], next_cursor=None),
+    "rejected_record": RejectedWhole(
+        **msgspec.structs.asdict(_REJECTED), text=_RAW, base64=b64encode(_RAW.encode()).decode()
+    ),
+    "dry_run": ReplayRequest(items=[Replay(id=_REJECTED.id), Replay(id="records.b/0/4711")]),
+    "mended": ReplayRequest(items=[Replay(id=_REJECTED.id, records=[msgspec.Raw(_MENDED)])], dry_run=False),
+    "acceptable": ReplayAnswer(
+        dry_run=True,
+        items=[
+            Replayed(id=_REJECTED.id, outcome=Outcome.REFUSED, errors=[_MISSING]),
+            Replayed(id="records.b/0/4711", outcome=Outcome.ACCEPTABLE),
+        ],
+    ),
+    "replayed": ReplayAnswer(
+        dry_run=False, items=[Replayed(id=_REJECTED.id, outcome=Outcome.REPLAYED, receipt=_RECEIPT)]
+    ),
 }

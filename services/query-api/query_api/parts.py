@@ -11,6 +11,8 @@ from query_api.coalescing import Coalescer
 from query_api.condition_book import ConditionBook
 from query_api.cursors import Cursors
 from query_api.key_ring import KeyRing
+from query_api.rejected_store import RejectedStore
+from query_api.replays import Replays
 from query_api.store import Store
 from windows.counts import Counts
 
@@ -25,6 +27,8 @@ class Parts:
     cursors: Cursors
     key_ring: KeyRing
     conditions: ConditionBook
+    rejected: RejectedStore
+    replays: Replays
     counts: Counts
     count_position: Coalescer[int]
     clock: Clock

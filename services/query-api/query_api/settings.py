@@ -5,12 +5,12 @@ from typing import Final
 
 from pydantic import Field, SecretStr, field_validator
 
-from common.settings import HttpSettings, KafkaSettings, MongoSettings, Port, RedisSettings
+from common.settings import HttpSettings, KafkaSettings, MongoSettings, Port, RecordSettings, RedisSettings
 
 _MIN_SECRET_BYTES: Final = 32
 
 
-class QueryApiSettings(KafkaSettings, MongoSettings, RedisSettings, HttpSettings):
+class QueryApiSettings(KafkaSettings, MongoSettings, RedisSettings, RecordSettings, HttpSettings):
     """The settings of the query API."""
 
     query_api_port: Port = Field(8000, description="port of the query API")

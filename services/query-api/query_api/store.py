@@ -42,6 +42,7 @@ class Store:
         database = self._client[settings.mongo_database]
         self._positions = database[Collections.POSITIONS]
         self._collections = {stream: database[Collections.of(stream)] for stream in Stream}
+        self.database = database
         self._problem: str | None = "MongoDB has not answered yet"
 
     async def close(self) -> None:
@@ -55,7 +56,7 @@ class Store:
         """Ask MongoDB whether it is there, again and again, for as long as the process lives."""
         while True:
             try:
-                with _translated("ping"):
+                with translated("ping"):
                     await self._client.admin.command("ping")
                 self._problem = None
             except TryLater as error:
@@ -70,7 +71,7 @@ class Store:
         """
         distinct = list(dict.fromkeys(ids))
         parts = [distinct[start : start + _IDS_PER_FIND] for start in range(0, len(distinct), _IDS_PER_FIND)]
-        with _translated("find"):
+        with translated("find"):
             if len(parts) == 1:  # nearly always: one record, or a few that were asked for at the same time
                 found = [await self._find(stream, parts[0])]
             else:
@@ -84,7 +85,7 @@ class Store:
         Raises:
             TryLater: MongoDB is away or overloaded.
         """
-        with _translated("positions"):
+        with translated("positions"):
             found = await self._positions.find({"_id": {"$in": list(names)}}).to_list()
         return {document["_id"]: document["offset"] for document in found}
 
@@ -94,7 +95,7 @@ class Store:
         Raises:
             TryLater: MongoDB is away or overloaded.
         """
-        with _translated("children"):
+        with translated("children"):
             found: list[dict[str, Any]] = []
             for query in _queries(walk, after):
                 cursor = self._collections[Stream.B].find(query, sort=_SORTS[walk.order], limit=limit - len(found))
@@ -128,7 +129,7 @@ def _queries(walk: Walk, after: Place | None) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _translated(operation: str) -> Iterator[None]:
+def translated(operation: str) -> Iterator[None]:
     """Time an operation and turn the driver's exceptions into ours.
 
     A misuse of the driver stays what it is, a fault of ours; all else is MongoDB's state or configuration, which a

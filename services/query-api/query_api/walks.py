@@ -1,4 +1,4 @@
-"""Walking the B of an A page by page: in which order, from when on, and where a page ended. Pure."""
+"""Walking through a list page by page: in which order, from when on, and where a page ended. Pure."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -21,17 +21,26 @@ class Walk(NamedTuple):
     since_ms: int | None = None
 
 
+class RejectedWalk(NamedTuple):
+    """A walk through the rejected records, newest first; a cursor belongs to one such walk, too."""
+
+    stream: str | None
+    code: str | None
+    since_ms: int | None
+    until_ms: int | None
+
+
 class Place(NamedTuple):
     """Where a page ended: the last record that it showed."""
 
-    event_time: int
+    event_time: int  # of a rejected record, the moment of its rejection
     id: str
 
 
-def parse_since(raw: str | None) -> int | None:
-    """Epoch milliseconds out of what a caller wrote, or None where nothing was.
+def parse_since(raw: str | None, name: str = "since") -> int | None:
+    """Epoch milliseconds out of what a caller wrote in the parameter `name`, or None where nothing was.
 
     Raises:
         Refused: invalid_parameter.
     """
-    return None if raw is None else parse_instant(raw, "query.since")
+    return None if raw is None else parse_instant(raw, f"query.{name}")

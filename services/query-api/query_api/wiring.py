@@ -17,13 +17,26 @@ from common.kafka.control import ControlTable
 from common.kafka.producer import Producer
 from common.kafka.topics import check_topics
 from common.process import until_available
-from query_api import condition_views, conditions_api, count_views, counts_api, key_views, keys_api, lookups, views
+from query_api import (
+    condition_views,
+    conditions_api,
+    count_views,
+    counts_api,
+    key_views,
+    keys_api,
+    lookups,
+    rejected_api,
+    rejected_views,
+    views,
+)
 from query_api.coalescing import Coalescer
 from query_api.condition_book import ConditionBook
 from query_api.cursors import Cursors
 from query_api.examples import EXAMPLES
 from query_api.key_ring import KeyRing
 from query_api.parts import Parts
+from query_api.rejected_store import RejectedStore
+from query_api.replays import Replays
 from query_api.settings import QueryApiSettings
 from query_api.store import Store
 from windows.connection import Connection
@@ -32,8 +45,8 @@ from windows.counts import Counts
 SERVICE: Final = "query-api"
 
 _DESCRIPTION: Final = """\
-Look up records by their id, alone or many at once, list the B of an A, count in rolling windows, and manage
-conditions and API keys.
+Look up records by their id, alone or many at once, list the B of an A, count in rolling windows, look through what
+was rejected and replay it, and manage conditions and API keys.
 
 Every call but those under `health` needs a key: `Authorization: Bearer <key>`. Every error is a problem document
 (RFC 9457) with a stable `code`; `docs/errors.md` lists them all. Times are UTC.
@@ -64,6 +77,7 @@ async def run(settings: QueryApiSettings, stop: asyncio.Event) -> None:
 async def assembled(settings: QueryApiSettings, health: Health, stop: asyncio.Event) -> AsyncIterator[FastAPI]:
     """The app with all that it works with, started; closed again on the way out."""
     store = Store(settings)
+    rejected = RejectedStore(store)
     clock = SystemClock()
     redis = Connection(settings)
     counts = Counts(redis, settings.redis_prefix, clock)
@@ -86,6 +100,8 @@ async def assembled(settings: QueryApiSettings, health: Health, stop: asyncio.Ev
             cursors=Cursors(settings.secret_bytes),
             key_ring=KeyRing(control, clock),
             conditions=ConditionBook(control, clock),
+            rejected=rejected,
+            replays=Replays(rejected, producer, clock, max_record_bytes=settings.max_record_bytes),
             counts=counts,
             count_position=Coalescer(counts.positions),
             clock=clock,
@@ -100,7 +116,13 @@ def _app(parts: Parts, authenticator: Authenticator, health: Health) -> FastAPI:
         description=_DESCRIPTION,
         authenticator=authenticator,
         health=health,
-        schemas=(*views.SCHEMAS, *key_views.SCHEMAS, *count_views.SCHEMAS, *condition_views.SCHEMAS),
+        schemas=(
+            *views.SCHEMAS,
+            *key_views.SCHEMAS,
+            *count_views.SCHEMAS,
+            *condition_views.SCHEMAS,
+            *rejected_views.SCHEMAS,
+        ),
         examples=EXAMPLES,
     )
     app.state.parts = parts
@@ -109,4 +131,6 @@ def _app(parts: Parts, authenticator: Authenticator, health: Health) -> FastAPI:
     app.include_router(counts_api.router)
     app.include_router(conditions_api.reading)
     app.include_router(conditions_api.writing)
+    app.include_router(rejected_api.reading)
+    app.include_router(rejected_api.writing)
     return app

@@ -17,7 +17,13 @@ SERVICES = {
 # A driver is imported by its adapter alone, which translates its errors; everyone else speaks to the adapter.
 DRIVERS = {
     "aiokafka": ["libs/common/kafka/"],
-    "pymongo": ["services/documents/store.py", "services/query-api/query_api/store.py", "libs/localstack/"],
+    "pymongo": [
+        "services/documents/store.py",
+        "services/documents/rejected_store.py",
+        "services/query-api/query_api/store.py",
+        "services/query-api/query_api/rejected_store.py",
+        "libs/localstack/",
+    ],
     "redis": [
         "services/ingest/idempotency.py",
         "services/aggregates/store.py",

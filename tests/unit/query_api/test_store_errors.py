@@ -7,7 +7,7 @@ import pymongo.errors
 import pytest
 
 from common.errors import TryLater
-from query_api.store import _translated
+from query_api.store import translated
 
 OURS: set[type[Exception]] = {pymongo.errors.InvalidName, pymongo.errors.InvalidOperation}
 ALL: set[type[Exception]] = {
@@ -20,7 +20,7 @@ ALL: set[type[Exception]] = {
 
 def raised(error: Exception) -> BaseException:
     """What comes out when a call to the driver raises `error`."""
-    with pytest.raises(type(error) if type(error) in OURS else TryLater) as caught, _translated("find"):
+    with pytest.raises(type(error) if type(error) in OURS else TryLater) as caught, translated("find"):
         raise error
     return caught.value
 
