@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from twinstream import conditions, keys
+from twinstream import conditions, keys, rejected
 from twinstream.children import children
 from twinstream.console import report
 from twinstream.count import count
@@ -88,6 +88,7 @@ app.command()(children)
 app.command()(count)
 app.add_typer(conditions.app, name="conditions")
 app.add_typer(keys.app, name="keys")
+app.add_typer(rejected.app, name="rejected")
 app.command()(rebuild)
 app.command()(audit)
 app.command()(init)

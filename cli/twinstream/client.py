@@ -156,6 +156,30 @@ class Client:
         """Delete a condition."""
         await self._call("DELETE", f"{self._target.url}/v1/conditions/{segment(name)}")
 
+    async def rejected(self, filters: Mapping[str, str | None], *, limit: int) -> AsyncIterator[list[msgspec.Raw]]:
+        """The rejected records, the newest first, page by page, up to `limit` of them."""
+        left, cursor = limit, None
+        while left > 0:
+            wanted = {**filters, "limit": str(min(left, MAX_PAGE)), "cursor": cursor}
+            page = _decoded(await self._call("GET", f"{self._target.url}/v1/rejected", params=_present(wanted)), Page)
+            yield page.items
+            left, cursor = left - len(page.items), page.next_cursor
+            if cursor is None:
+                return
+
+    async def rejected_record(self, rejected_id: str) -> msgspec.Raw:
+        """A rejected record with its bytes."""
+        return _decoded(await self._call("GET", f"{self._target.url}/v1/rejected/{segment(rejected_id)}"), msgspec.Raw)
+
+    async def replay(self, items: list[dict[str, object]], *, dry_run: bool) -> list[msgspec.Raw]:
+        """Put rejected records into the log again, or say what would be accepted."""
+        found: list[msgspec.Raw] = []
+        for start in range(0, len(items), MAX_PAGE):
+            body = {"items": items[start : start + MAX_PAGE], "dry_run": dry_run}
+            answer = await self._send_json("POST", f"{self._target.url}/v1/rejected/replay", body)
+            found += msgspec.json.decode(answer, type=Page).items
+        return found
+
     # --- calls ------------------------------------------------------------------------------------------------------
 
     async def _send_json(self, method: str, url: str, body: object) -> msgspec.Raw:

@@ -189,3 +189,23 @@ async def test_init_says_where_it_looked_for_kafka(twinstream: Command) -> None:
     """And which variable changes that."""
     out = await twinstream("init", "--patience", "0", status=1, TWINSTREAM_KAFKA_BOOTSTRAP="127.0.0.1:9")
     assert "TWINSTREAM_KAFKA_BOOTSTRAP" in out
+
+
+async def test_a_refused_record_is_found_mended_and_sent_after_all(twinstream: Command, tmp_path: Path) -> None:
+    """Listed with its reason, taken into a file, tried in a dry run, replayed once."""
+    a_id = f"a-{secrets.token_hex(6)}"
+    sent, mended = tmp_path / "sent.ndjson", tmp_path / "mended.ndjson"
+    sent.write_text(json.dumps({"unique_identifier": a_id, "number": "12", "text": "mend me"}) + "\n")
+    await twinstream("send", str(sent), status=1)
+    listed = ("rejected", "list", "--stream", "a", "--code", "wrong_type", "--limit", "1000")
+    out = await twinstream.until(lambda out: a_id in out, *listed)
+    (rejected_id,) = (one["id"] for one in records(out) if one["record_id"] == a_id)
+    bad = await twinstream("rejected", "show", rejected_id, "--raw")
+    assert "wrong_type" in await twinstream("rejected", "replay", rejected_id, status=1)
+    mended.write_text(bad.replace('"12"', "12"))
+    replay = ("rejected", "replay", rejected_id, "--record", str(mended))
+    assert [one["outcome"] for one in records(await twinstream(*replay))] == ["acceptable"]
+    assert [one["outcome"] for one in records(await twinstream(*replay, "--yes"))] == ["replayed"]
+    assert [one["outcome"] for one in records(await twinstream(*replay, "--yes"))] == ["replayed_before"]
+    found = records(await twinstream.until(lambda out: a_id in out, "get", "a", a_id))
+    assert (found[0]["number"], found[0]["text"]) == (12, "mend me")
