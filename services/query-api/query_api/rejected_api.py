@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from common.contracts import Scope, Stream
 from common.errors import Refused
-from common.http.auth import IngestKey, requires
+from common.http.auth import caller_of, requires
 from common.http.bodies import encoded, read_json
 from common.http.parameters import only_known_parameters
 from common.http.paths import decoded_id
@@ -28,7 +28,7 @@ MAX_LIMIT: Final = 1000
 _LIMIT_BYTES: Final = 16 * 1024 * 1024
 
 reading = APIRouter(tags=["rejected"], dependencies=[Depends(requires(Scope.READ)), Depends(only_known_parameters)])
-writing = APIRouter(tags=["rejected"], dependencies=[Depends(only_known_parameters)])
+writing = APIRouter(tags=["rejected"], dependencies=[Depends(requires(Scope.INGEST)), Depends(only_known_parameters)])
 
 InStream = Annotated[
     Stream | None, Query(description="Only what was sent to this stream.", openapi_examples=choices(one="b"))
@@ -131,13 +131,13 @@ async def get_rejected(request: Request, rejected_id: RejectedId) -> Response:
         examples=["acceptable", "replayed"],
     ),
 )
-async def replay_rejected(request: Request, caller: IngestKey) -> Response:
+async def replay_rejected(request: Request) -> Response:
     wanted = await read_json(request, ReplayRequest, limit_bytes=_LIMIT_BYTES)
     replays, replacements = parts_of(request).replays, _replacements(wanted)
     if wanted.dry_run:
         items = await replays.rehearse(replacements)
     else:
-        items = await replays.replay(replacements, caller.id)
+        items = await replays.replay(replacements, caller_of(request).id)
     return encoded(ReplayAnswer(dry_run=wanted.dry_run, items=items))
 
 
