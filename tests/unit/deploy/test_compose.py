@@ -54,7 +54,8 @@ def test_it_is_what_the_specification_says() -> None:
 
 def test_every_process_has_a_service_and_no_service_has_none(parts, services) -> None:
     """What `twinstream up` starts, the compose file starts, under the same name."""
-    assert {part.name for part in parts} == set(services) - THEIRS - ONCE
+    ours = set(services) - THEIRS - ONCE
+    assert {part.name for part in parts} == ours, "see docs/deploy.md, 'A new process'"
 
 
 def test_every_service_runs_its_module_from_its_own_image(parts, services) -> None:
@@ -157,7 +158,7 @@ def test_grafana_finds_what_is_mounted_for_it(services) -> None:
 
 @pytest.mark.parametrize("name", sorted(ONCE))
 def test_what_runs_once_is_called_as_the_command_expects_it(services, name: str) -> None:
-    """Its options are parsed by the command itself, and its variables are those that the command or Kafka's client read."""
+    """The command itself parses its options, and its variables are those that the command or Kafka's client read."""
     module, command, *arguments = services[name]["command"]
     main = typer.main.get_command(app)
     assert module == "twinstream"
