@@ -89,7 +89,7 @@ def test_no_metric_is_told_in_vain() -> None:
     shown = {s.name for name, expression in EXPRESSIONS if ".json" in name for s in selectors(promql.parse(expression))}
     families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in told()}
     in_vain = families - {re.sub(r"_(bucket|sum|count)$", "", name) for name in shown}
-    assert in_vain == set(), "put it into a table of tools/dashboards.py, and run that"
+    assert in_vain == set(), "put it into deploy/grafana/dashboards.toml and run tools/dashboards.py"
 
 
 def test_the_dashboards_are_what_the_tables_say() -> None:
