@@ -14,13 +14,16 @@ from common.settings import (
     MongoSettings,
     RecordSettings,
     RedisSettings,
+    SecretSettings,
     Settings,
+    TargetSettings,
 )
 from documents.settings import DocumentsSettings
 from ingest.settings import IngestSettings
 from lake.settings import WriterSettings
 from localstack.profile import DEFAULT_PORTS, port_variable
 from query_api.settings import QueryApiSettings
+from signals.notifier.settings import NotifierSettings
 
 _SHARED = {
     "Every process": Settings,
@@ -30,11 +33,14 @@ _SHARED = {
     "What takes in records": RecordSettings,
     "What reads or writes the lake": LakeSettings,
     "What serves HTTP": HttpSettings,
+    "What seals and signs": SecretSettings,
+    "What sends, or says where to": TargetSettings,
 }
 _SERVICES = {
     "ingest": IngestSettings,
     "documents": DocumentsSettings,
     "aggregates": AggregatesSettings,
+    "notifier": NotifierSettings,
     "lake writer": WriterSettings,
     "query-api": QueryApiSettings,
 }

@@ -57,6 +57,16 @@ CONDITION_FAILURES = Counter(
     "Records on which a condition failed, so that it counted as false",
     ["stream", "condition"],
 )
+ALERTS = Counter("twinstream_alerts_total", "Alerts that were stored", ["stream", "severity"])
+ALERTS_REPEATED = Counter("twinstream_alerts_repeated_total", "Alerts in the log that were stored before")
+DELIVERY_ATTEMPTS = Counter(
+    "twinstream_delivery_attempts_total",
+    "Attempts to deliver; outcome: arrived, failed, refused, gone, paused, unready",
+    ["kind", "outcome"],
+)
+DELIVERY_AGE = Histogram(
+    "twinstream_delivery_age_seconds", "From an alert's being stored to its arrival", ["kind"], buckets=_AGES
+)
 APPLY_BATCH = Histogram("twinstream_apply_batch_records", "Records per batch", ["service"], buckets=_COUNTS)
 STORE_SECONDS = Histogram("twinstream_store_seconds", "One call to a store", ["service", "operation"], buckets=_SECONDS)
 STORE_FAILURES = Counter(

@@ -3,9 +3,10 @@
 Each service composes the parts it needs; a variable means the same wherever it is read.
 """
 
-from typing import Annotated, Literal, TypeVar
+import string
+from typing import Annotated, Final, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.errors import CannotStart
@@ -13,6 +14,8 @@ from common.errors import CannotStart
 PREFIX = "TWINSTREAM_"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+_MIN_SECRET_BYTES: Final = 32
 
 
 class Settings(BaseSettings):
@@ -92,6 +95,35 @@ class HttpSettings(Settings):
     """Where an HTTP app listens."""
 
     host: str = Field("127.0.0.1", description="address an HTTP service listens on")
+
+
+class SecretSettings(Settings):
+    """What the processes share that seal and sign."""
+
+    secret: SecretStr = Field(
+        description="hex digits of at least 32 random bytes, the same for all replicas of all services; cursors are "
+        "signed and secrets of destinations sealed with it"
+    )
+
+    @field_validator("secret")
+    @classmethod
+    def _is_hex(cls, secret: SecretStr) -> SecretStr:
+        digits = secret.get_secret_value()
+        if len(digits) < 2 * _MIN_SECRET_BYTES or len(digits) % 2 or not set(digits) <= set(string.hexdigits):
+            raise ValueError(f"needs an even number of at least {2 * _MIN_SECRET_BYTES} hex digits")
+        return secret
+
+    @property
+    def secret_bytes(self) -> bytes:
+        return bytes.fromhex(self.secret.get_secret_value())
+
+
+class TargetSettings(Settings):
+    """Which addresses messages may be sent to."""
+
+    webhook_allow_loopback: bool = Field(
+        False, description="whether webhooks may go to this machine, and by plain http; `twinstream up` sets it"
+    )
 
 
 S = TypeVar("S", bound=Settings)

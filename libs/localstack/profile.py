@@ -27,6 +27,7 @@ DEFAULT_PORTS: Final[Mapping[str, int]] = {
     "ingest_metrics": 9101,
     "documents_metrics": 9102,
     "aggregates_metrics": 9103,
+    "notifier_metrics": 9105,
 }
 
 _SELDOM_USED: Final = range(15_000, 32_000)
@@ -88,6 +89,7 @@ class Profile:
             "TWINSTREAM_MONGO_URI": self.mongo_uri,
             "TWINSTREAM_REDIS_URL": self.redis_url,
             "TWINSTREAM_SECRET": self._secret(),
+            "TWINSTREAM_WEBHOOK_ALLOW_LOOPBACK": "true",
             **{port_variable(name): str(port) for name, port in self.ports.items()},
         }
 

@@ -2,18 +2,26 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from localstack import readiness
 from localstack.processes import Process
 from localstack.profile import Profile
 
-# The module that `python -m` runs, and the names of its ports besides that of its metrics.
-SERVICES: Final[dict[str, Sequence[str]]] = {
-    "documents": (),
-    "aggregates": (),
-    "ingest": ("ingest",),
-    "query_api": ("query_api",),
+
+class Service(NamedTuple):
+    """The module that `python -m` runs, and the names of its ports besides that of its metrics."""
+
+    module: str
+    ports: Sequence[str] = ()
+
+
+SERVICES: Final[dict[str, Service]] = {
+    "documents": Service("documents"),
+    "aggregates": Service("aggregates"),
+    "notifier": Service("signals.notifier"),
+    "ingest": Service("ingest", ("ingest",)),
+    "query_api": Service("query_api", ("query_api",)),
 }
 
 
@@ -26,10 +34,10 @@ def _service(profile: Profile, name: str) -> Process:
     metrics = f"{name}_metrics"
     return Process(
         name=name.replace("_", "-"),
-        command=(sys.executable, "-m", name),
+        command=(sys.executable, "-m", SERVICES[name].module),
         log=profile.logs / f"{name.replace('_', '-')}.log",
         ready=readiness.http(f"{profile.metrics_url(name)}/readyz"),
-        ports={port: profile.ports[port] for port in (*SERVICES[name], metrics)},
+        ports={port: profile.ports[port] for port in (*SERVICES[name].ports, metrics)},
         environment=profile.environment(),
         stop_within_s=40,
     )

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from common.contracts import Condition, Stream
-from query_api.views import rfc3339_ms
+from common.instants import rfc3339_ms
 from windows.standing import Standing
 
 _TIME: Final = {"format": "date-time"}

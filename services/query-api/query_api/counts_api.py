@@ -11,12 +11,12 @@ from common.errors import Refused
 from common.http.auth import requires
 from common.http.bodies import encoded, read_json
 from common.http.parameters import only_known_parameters
+from common.instants import rfc3339_ms
 from common.receipts import decode_receipt
 from query_api.count_questions import Interpreter, Understood
 from query_api.count_views import Asked, Batch, Bucket, Count, Counts, Series
 from query_api.documentation import BODY, answers, choices, takes
 from query_api.parts import Parts, parts_of
-from query_api.views import rfc3339_ms
 from query_api.waiting import TimeoutMs, WaitFor, passed
 from windows.counts import Counted, Freshness
 from windows.questions import Question, Unit, Window

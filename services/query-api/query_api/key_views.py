@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from common.contracts import CONTROL_CHARACTERS, ApiKey, Scope
-from query_api.views import rfc3339_ms
+from common.instants import rfc3339_ms
 
 _TIME: Final = {"format": "date-time"}
 

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from common.contracts import StoredRejected, Stream
-from query_api.views import NextCursor, rfc3339_ms
+from common.instants import rfc3339_ms
+from query_api.views import NextCursor
 
 MAX_REPLAYS: Final = 1000
 MAX_REPLACEMENTS: Final = 100

@@ -17,12 +17,12 @@ from common.concurrency import all_of
 from common.contracts import RECORDS, StoredRejected, StoredReplay, Stream
 from common.decoding import UNREADABLE
 from common.errors import TryLater
+from common.instants import rfc3339_ms
 from common.kafka.producer import Message, Producer
 from common.receipts import encode_receipt
 from common.telemetry import TRACEPARENT, current_traceparent
 from query_api.rejected_store import RejectedStore
 from query_api.rejected_views import Outcome, RecordError, Replayed
-from query_api.views import rfc3339_ms
 
 log = structlog.get_logger()
 

@@ -1,16 +1,15 @@
 """Records and pages as they are answered: under the names they were sent with. OpenAPI's schemas come from here too."""
 
-from datetime import datetime, timedelta
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
 from common.contracts import MAX_ID_CHARACTERS, StoredA, StoredB
+from common.instants import rfc3339_ms, rfc3339_us
 
 MAX_LOOKUP_IDS: Final = 1000
 
-_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # UTC by meaning; an aware one costs more and prints +00:00
 _FORMAT: Final = {"format": "date-time"}
 
 AId = Annotated[str, Meta(description="The A's id.", max_length=MAX_ID_CHARACTERS, examples=["a-1"])]
@@ -138,20 +137,3 @@ def view_b(stored: StoredB) -> BRecord:
         ingested_at=rfc3339_us(stored.ingested_at),
         first_seen=rfc3339_ms(stored.first_seen),
     )
-
-
-def rfc3339_ms(epoch_ms: int) -> str:
-    """Milliseconds since the epoch as UTC with three digits after the second."""
-    return _after_epoch(milliseconds=epoch_ms).isoformat(timespec="milliseconds") + "Z"
-
-
-def rfc3339_us(epoch_us: int) -> str:
-    """Microseconds since the epoch as UTC with six digits after the second."""
-    return _after_epoch(microseconds=epoch_us).isoformat(timespec="microseconds") + "Z"
-
-
-def _after_epoch(*, milliseconds: int = 0, microseconds: int = 0) -> datetime:
-    try:
-        return _EPOCH + timedelta(milliseconds=milliseconds, microseconds=microseconds)
-    except OverflowError:  # not from ingest; one such record must not make every page that holds it unreadable
-        return datetime.max if milliseconds + microseconds > 0 else datetime.min  # noqa: DTZ901  # UTC by meaning

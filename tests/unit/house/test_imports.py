@@ -22,8 +22,18 @@ DRIVERS = {
         "services/documents/rejected_store.py",
         "services/query-api/query_api/store.py",
         "services/query-api/query_api/rejected_store.py",
+        "services/query-api/query_api/alert_store.py",
+        "services/signals/notifier/mongo.py",
+        "services/signals/notifier/store.py",
+        "services/signals/notifier/delivery_store.py",
         "libs/localstack/",
     ],
+    "aiohttp": [
+        "services/signals/notifier/connections.py",
+        "services/signals/notifier/webhooks.py",
+        "services/signals/notifier/slack.py",
+    ],
+    "slack_sdk": ["services/signals/notifier/slack.py"],
     "redis": [
         "services/ingest/idempotency.py",
         "services/aggregates/store.py",

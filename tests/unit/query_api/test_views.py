@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.contracts import MAX_INTEGER, StoredA, StoredB
+from common.instants import rfc3339_ms, rfc3339_us
 from query_api.examples import EXAMPLES
-from query_api.views import rfc3339_ms, rfc3339_us, view
+from query_api.views import view
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STORED_A = StoredA(

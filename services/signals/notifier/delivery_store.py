@@ -1,0 +1,148 @@
+"""What is open and what left, in MongoDB: who is at it, and what became of it.
+
+A claim lets two notifiers that both believe to be at a destination send nothing twice: who sends holds the claim, and
+what came of it is only written by who still holds it.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+from bson.int64 import Int64
+from pymongo import ASCENDING, DESCENDING, ReplaceOne, UpdateMany
+
+from common.deliveries import Delivery, DeliveryKind, DestinationHealth
+from signals.notifier.mongo import Document, Documents, document_of, insert, parts, translated
+
+
+class Left(NamedTuple):
+    """What last left about a rule."""
+
+    at: int  # ms since the epoch; 0: nothing
+    window_until: int | None
+
+
+class DeliveryStore:
+    """All deliveries, and how destinations do. Every call raises TryLater where MongoDB is away."""
+
+    def __init__(self, deliveries: Documents, destinations: Documents) -> None:
+        self._deliveries = deliveries
+        self._destinations = destinations
+
+    async def insert(self, deliveries: Sequence[Delivery]) -> set[str]:
+        """Store deliveries; those that are there stay as they are. Returns the ids of those that were not."""
+        return await insert(self._deliveries, deliveries)
+
+    # --- what is open -----------------------------------------------------------------------------------------------
+
+    async def due(self, destination: str, now_ms: int, limit: int, kind: DeliveryKind | None = None) -> list[Delivery]:
+        """Deliveries that are due, the first first; all of them or those of one kind."""
+        query: Document = {"destination": destination, "due_at": {"$gt": 0, "$lte": now_ms}}
+        if kind is not None:
+            query["kind"] = kind.value
+        with translated("due"):
+            found = await self._deliveries.find(query).sort("due_at", ASCENDING).limit(limit).to_list()
+        return sorted(msgspec.convert(found, list[Delivery]), key=lambda one: (one.created_at, one.id))
+
+    async def claimed_elsewhere(self, destination: str, me: str, now_ms: int) -> int:
+        """Until when others hold claims on open deliveries, in ms since the epoch; 0 where nobody does."""
+        query = {
+            "destination": destination,
+            "due_at": {"$gt": 0},
+            "claimed_until": {"$gt": now_ms},
+            "claimed_by": {"$ne": me},
+        }
+        with translated("claims"):
+            found = await self._deliveries.find(query).sort("claimed_until", DESCENDING).limit(1).to_list()
+        return found[0]["claimed_until"] if found else 0
+
+    async def claim(self, ids: Sequence[str], me: str, now_ms: int, until_ms: int) -> set[str]:
+        """Take those of `ids` that are due and nobody else's; returns them."""
+        claimed: set[str] = set()
+        for part in parts(ids):
+            where = {
+                "_id": {"$in": part},
+                "due_at": {"$gt": 0, "$lte": now_ms},
+                "$or": [{"claimed_by": me}, {"claimed_until": {"$lte": now_ms}}],
+            }
+            with translated("claim"):
+                taken = {"claimed_by": me, "claimed_until": Int64(until_ms)}
+                result = await self._deliveries.update_many(where, {"$set": taken})
+            if result.matched_count == len(part):
+                claimed.update(part)
+                continue
+            mine = {"claimed_by": me, "claimed_until": until_ms}
+            with translated("claim"):
+                found = await self._deliveries.find({"_id": {"$in": part}, **mine}, {"_id": 1}).to_list()
+            claimed.update(document["_id"] for document in found)
+        return claimed
+
+    async def release(self, destination: str, me: str) -> None:
+        """Give up all claims on what is open of a destination."""
+        where = {"destination": destination, "due_at": {"$gt": 0}, "claimed_by": me}
+        with translated("release"):
+            await self._deliveries.update_many(where, {"$set": {"claimed_by": None, "claimed_until": 0}})
+
+    async def save(self, deliveries: Sequence[Delivery], me: str) -> int:
+        """Write deliveries that I hold as they are now; returns how many still were mine."""
+        writes = [ReplaceOne({"_id": one.id, "claimed_by": me}, document_of(one)) for one in deliveries]
+        with translated("save"):
+            result = await self._deliveries.bulk_write(writes, ordered=False)
+        return result.matched_count
+
+    async def save_members(self, digest_id: str, ids: Sequence[str], fields: Document) -> None:
+        """Write into all members of a digest what became of it."""
+        writes = [
+            UpdateMany({"_id": {"$in": part}, "message": {"$in": [None, digest_id]}}, {"$set": fields})
+            for part in parts(ids)
+        ]
+        with translated("members"):
+            await self._deliveries.bulk_write(writes, ordered=False)
+
+    async def delivery(self, id_: str) -> Delivery | None:
+        with translated("delivery"):
+            found = await self._deliveries.find_one({"_id": id_})
+        return None if found is None else msgspec.convert(found, Delivery)
+
+    # --- what stages remember ---------------------------------------------------------------------------------------
+
+    async def last_left(self, destination: str, rule: str) -> Left:
+        """When a message about `rule` last left for `destination`; 0 for never."""
+        query = {"destination": destination, "rule": rule, "left_at": {"$gt": 0}}
+        with translated("last_left"):
+            found = await self._deliveries.find(query).sort("left_at", DESCENDING).limit(1).to_list()
+        return Left(found[0]["left_at"], found[0]["window_until"]) if found else Left(0, None)
+
+    async def left_since(self, destination: str, since_ms: int) -> list[int]:
+        """When messages left for `destination` since then; a digest is one."""
+        query = {
+            "destination": destination,
+            "left_at": {"$gt": since_ms},
+            "message": None,
+            "kind": {"$in": [DeliveryKind.ALERT.value, DeliveryKind.DIGEST.value]},
+        }
+        with translated("left_since"):
+            found = await self._deliveries.find(query, {"left_at": 1}).to_list()
+        return [document["left_at"] for document in found]
+
+    # --- how destinations do ----------------------------------------------------------------------------------------
+
+    async def health(self, destination: str) -> DestinationHealth | None:
+        with translated("health"):
+            found = await self._destinations.find_one({"_id": destination})
+        return None if found is None else msgspec.convert(found, DestinationHealth)
+
+    async def put_health(self, health: DestinationHealth) -> None:
+        with translated("put_health"):
+            await self._destinations.replace_one({"_id": health.id}, document_of(health), upsert=True)
+
+    async def abandon(self, destination: str, fields: Document) -> None:
+        """Write `fields` into everything that is open of a destination."""
+        with translated("abandon"):
+            await self._deliveries.update_many({"destination": destination, "due_at": {"$gt": 0}}, {"$set": fields})
+
+    async def destinations_with_open(self) -> list[str]:
+        """The destinations that something is to be sent to, whether or not they exist."""
+        with translated("destinations"):
+            found: list[str] = await self._deliveries.distinct("destination", {"due_at": {"$gt": 0}})
+        return found

@@ -1,0 +1,63 @@
+"""Digests out of the deliveries that waited for one. Pure."""
+
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from common.alerts import Severity
+from common.deliveries import Delivery, DeliveryKind, DeliveryState
+from common.destinations import DestinationKind
+
+_SEVERITIES: Final = tuple(Severity)
+_LARGEST: Final = {DestinationKind.WEBHOOK: 100, DestinationKind.SLACK: 1_000}  # Slack is told counts and a few
+
+
+def digests(held: Sequence[Delivery], kind: DestinationKind, now_ms: int) -> list[Delivery]:
+    """The messages that `held`, in their order, leave in; each goes by its first member's name, whenever it is made."""
+    parts = list(_cut(held, _LARGEST[kind]))
+    return [_digest(part, number, len(parts), len(held), now_ms) for number, part in enumerate(parts, 1)]
+
+
+def as_members(digest: Delivery, held: Sequence[Delivery], now_ms: int) -> list[Delivery]:
+    """Those of `held` that are in `digest`, as they are from now on."""
+    members = set(digest.members)
+    return [
+        msgspec.structs.replace(
+            one,
+            state=DeliveryState.DIGESTED,
+            message=digest.id,
+            left_at=now_ms,
+            due_at=None,
+            claimed_by=None,
+            claimed_until=0,
+        )
+        for one in held
+        if one.alert in members
+    ]
+
+
+def _cut(held: Sequence[Delivery], size: int) -> Iterator[Sequence[Delivery]]:
+    return (held[start : start + size] for start in range(0, len(held), size))
+
+
+def _digest(held: Sequence[Delivery], part: int, parts: int, total: int, now_ms: int) -> Delivery:
+    first = held[0]
+    return Delivery(
+        id=f"digest-{blake2b(first.id.encode(), digest_size=16).hexdigest()}-{first.destination}",
+        kind=DeliveryKind.DIGEST,
+        destination=first.destination,
+        state=DeliveryState.PENDING,
+        created_at=now_ms,
+        due_at=now_ms,
+        severity=max((one.severity for one in held), key=_SEVERITIES.index),
+        left_at=now_ms,
+        members=tuple(one.alert for one in held if one.alert is not None),
+        part=part,
+        parts=parts,
+        total=total,
+        claimed_by=first.claimed_by,
+        claimed_until=first.claimed_until,
+        expires=first.expires,
+    )

@@ -1,0 +1,136 @@
+"""Who delivers where: each destination has one lane, in the notifier that has its partition of `alerts`.
+
+Kafka's group gives each partition of `alerts` to one notifier, and each destination belongs to a partition: that of its
+Slack channel, so that one process keeps a channel's pace, or else that of its name. Claims in MongoDB hold where two
+processes disagree for a moment.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from common.alerts import StoredAlert
+from common.concurrency import all_of, pause
+from common.contracts import partition_of
+from common.deliveries import Delivery, DeliveryState
+from common.destinations import Destination, DestinationKind
+from common.errors import TryLater
+from common.kafka.control import Versioned
+from signals.notifier.lane import Lane, LaneParts
+from signals.notifier.outcomes import Sender
+from signals.notifier.pace import Pace
+
+log = structlog.get_logger()
+
+_REVIEW_EVERY_S: Final = 0.1
+_SWEEP_EVERY_S: Final = 60.0
+_NOBODY: Final = {"claimed_by": None, "claimed_until": 0, "due_at": None}
+
+
+class Dispatcher:
+    """Starts, changes and stops lanes as partitions and destinations come and go."""
+
+    def __init__(
+        self,
+        parts: LaneParts,
+        senders: Mapping[DestinationKind, Sender],
+        owned: Callable[[], Collection[int]],
+        partitions: int,
+    ) -> None:
+        """`owned`: the partitions of `alerts` that are ours; `partitions`: how many there are."""
+        self._parts = parts
+        self._senders = senders
+        self._owned = owned
+        self._partitions = partitions
+        self._lanes: dict[str, Lane] = {}
+        self._stopping: dict[str, asyncio.Task[None]] = {}
+        self._paces: dict[str, Pace] = {}
+        self._unknown: set[str] = set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; what is on its way then is finished first."""
+        sweep_at = 0.0
+        try:
+            while not stop.is_set():
+                self._review()
+                if (now := asyncio.get_running_loop().time()) >= sweep_at and self._owned():
+                    await self._sweep()
+                    sweep_at = now + _SWEEP_EVERY_S
+                await pause(stop, _REVIEW_EVERY_S)
+        finally:
+            for name in list(self._lanes):
+                self._stop(name)
+            await all_of(self._stopping.values())
+
+    def claimed(self, delivery: Delivery, now_ms: int) -> Delivery:
+        """`delivery` as it is to be stored: ours from the start where its lane is ours."""
+        if delivery.destination not in self._lanes or delivery.state is not DeliveryState.NEW:
+            return delivery
+        until_ms = now_ms + self._parts.settings.lease_ms
+        return msgspec.structs.replace(delivery, claimed_by=self._parts.me, claimed_until=until_ms)
+
+    def offer(self, destination: str, deliveries: Sequence[Delivery], alerts: Sequence[StoredAlert]) -> None:
+        """Hand over what was just stored; for a lane that is not ours, its owner finds it in MongoDB."""
+        lane = self._lanes.get(destination)
+        if lane is not None:
+            lane.offer(deliveries, alerts)
+
+    def _review(self) -> None:
+        for running in self._lanes.values():
+            running.check()
+        wanted = {entry.value.name: entry for entry in self._parts.control.of(Destination) if self._is_ours(entry)}
+        for name in self._lanes.keys() - wanted.keys():
+            self._stop(name)
+        for name, entry in wanted.items():
+            lane = self._lanes.get(name)
+            if lane is not None and lane.entry.version != entry.version:
+                self._change(lane, entry)
+            elif lane is None and name not in self._stopping:
+                self._start(entry)
+
+    def _is_ours(self, entry: Versioned[Destination]) -> bool:
+        return partition_of(lane_key(entry.value).encode(), self._partitions) in self._owned()
+
+    def _change(self, lane: Lane, entry: Versioned[Destination]) -> None:
+        """A lane of another kind or channel is another lane: it begins once the former one has ended."""
+        if lane_key(lane.entry.value) == lane_key(entry.value):
+            lane.change(entry)
+        else:
+            self._stop(entry.value.name)
+
+    def _start(self, entry: Versioned[Destination]) -> None:
+        destination = entry.value
+        key = lane_key(destination)
+        interval_ms = self._parts.settings.slack_interval_ms if destination.kind is DestinationKind.SLACK else 0
+        pace = self._paces.setdefault(key, Pace(interval_ms))
+        lane = Lane(entry, self._parts, self._senders[destination.kind], pace)
+        lane.start()
+        self._lanes[destination.name] = lane
+        log.info("lane_started", destination=destination.name, version=entry.version)
+
+    def _stop(self, name: str) -> None:
+        task = asyncio.create_task(self._lanes.pop(name).stop(), name=f"stop {name}")
+        self._stopping[name] = task
+        task.add_done_callback(lambda _: self._stopping.pop(name, None))
+        log.info("lane_stopped", destination=name)
+
+    async def _sweep(self) -> None:
+        """Give up what is open for destinations that are gone: unknown twice, for news of one may be on its way."""
+        try:
+            open_ = await self._parts.store.deliveries.destinations_with_open()
+            known = {entry.value.name for entry in self._parts.control.of(Destination)}
+            unknown = set(open_) - known
+            for name in unknown & self._unknown:
+                why = {"state": DeliveryState.FAILED.value, "detail": "there is no such destination"}
+                await self._parts.store.deliveries.abandon(name, _NOBODY | why)
+            self._unknown = unknown
+        except TryLater as error:
+            log.warning("sweep_waits", detail=str(error))
+
+
+def lane_key(destination: Destination) -> str:
+    """What destinations share that must have one owner."""
+    return f"slack {destination.channel}" if destination.channel is not None else destination.name

@@ -1,0 +1,248 @@
+"""One destination's lane: what is decided about its deliveries, in their order, and what leaves.
+
+A lane has one owner at a time, see `dispatcher`. MongoDB is its queue. Decisions go by the moment at which a delivery
+was made, not by when it is looked at, so a lane that is taken over decides as its former owner would have.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from random import random
+from typing import Final, NamedTuple
+
+import structlog
+
+from common import metrics
+from common.alerts import StoredAlert
+from common.clock import Clock
+from common.deliveries import Attempt, Delivery, DeliveryKind, DeliveryState, DestinationHealth, delivery_id
+from common.destinations import Destination, DestinationKind, Silence
+from common.errors import TryLater
+from common.kafka.control import ControlTable, Versioned
+from signals.notifier.deciding import Deciding, closed
+from signals.notifier.hand import Hand
+from signals.notifier.mongo import SERVICE
+from signals.notifier.notices import notice_of
+from signals.notifier.outcomes import Outcome, Sender, Verdict, settled
+from signals.notifier.pace import Pace
+from signals.notifier.patience import until_done
+from signals.notifier.sending import Hands, Sending
+from signals.notifier.settings import NotifierSettings
+from signals.notifier.store import Store
+from signals.notifier.vitals import Vitals
+from signals.notifier.writing import Writing
+
+log = structlog.get_logger()
+
+_DISABLED: Final = "the destination is disabled"
+
+
+class LaneParts(NamedTuple):
+    """What all lanes of a process work with."""
+
+    me: str  # names this process in claims
+    store: Store
+    control: ControlTable
+    writing: Writing
+    clock: Clock
+    settings: NotifierSettings
+
+
+class Lane:
+    """Delivers to one destination until it is stopped."""
+
+    def __init__(self, entry: Versioned[Destination], parts: LaneParts, sender: Sender, pace: Pace) -> None:
+        self.entry = entry
+        self._parts = parts
+        self._store = parts.store.deliveries
+        self._sender = sender
+        self._pace = pace
+        self._hand = Hand(self.name, parts.me, self._store, parts.clock, parts.settings)
+        self._deciding = Deciding(entry.value, self._store, parts.clock, self._silences)
+        at_once = parts.settings.send_at_once if entry.value.kind is DestinationKind.WEBHOOK else 1
+        self._awake = asyncio.Event()
+        hands = Hands(self._hold, self._attempt, self._settle, self._drop, self._awake.set)
+        self._sending = Sending(hands, parts.clock, pace, at_once)
+        self._alerts: dict[str, StoredAlert] = {}
+        self._vitals: Vitals | None = None
+        self._work: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.entry.value.name
+
+    def start(self) -> None:
+        self._work = asyncio.create_task(self._run(), name=f"lane {self.name}")
+
+    async def stop(self) -> None:
+        """Finish what is on its way, and leave the rest to whoever comes next."""
+        if self._work is not None:
+            self._work.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._work
+        self._sending.forget()
+        await self._sending.finish()
+        with suppress(TryLater):
+            await self._store.release(self.name, self._parts.me)
+
+    def check(self) -> None:
+        """Raise what ended the lane, if anything did: a fault of ours, and the process must not live on without it."""
+        if self._work is not None and self._work.done():
+            self._work.result()
+        self._sending.check()
+
+    def change(self, entry: Versioned[Destination]) -> None:
+        """Go on by what the destination is now."""
+        self.entry, self._vitals = entry, None
+        self._deciding.change(entry.value)
+        self._awake.set()
+
+    def offer(self, deliveries: Sequence[Delivery], alerts: Sequence[StoredAlert]) -> None:
+        """Take deliveries that were just stored, claimed for us."""
+        if self._hand.offer(deliveries):
+            self._alerts |= {alert.id: alert for alert in alerts}
+        self._awake.set()
+
+    # --- turns ------------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            self._awake.clear()
+            try:
+                await self._turn()
+            except TryLater as error:
+                metrics.STORE_FAILURES.labels(SERVICE).inc()
+                log.warning("lane_waits", destination=self.name, detail=str(error))
+                self._awake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._rest_s()):
+                    await self._awake.wait()
+
+    def _rest_s(self) -> float:
+        """Until something may be sent again, but no longer than until MongoDB is to be looked into."""
+        now_ms, poll_ms = self._parts.clock.now_ms(), self._parts.settings.notifier_poll_ms
+        waits_ms = [self._pace.free_at - now_ms, self._vitals.breaker.rests_until - now_ms if self._vitals else 0]
+        return min([poll_ms, *(wait for wait in waits_ms if wait > 0)]) / 1000
+
+    async def _turn(self) -> None:
+        vitals = await self._known_vitals()
+        due = await self._hand.take()
+        try:
+            await self._go_on(due, vitals)
+        except TryLater:
+            self._hand.give_back(due)
+            raise
+
+    async def _go_on(self, due: Sequence[Delivery], vitals: Vitals) -> None:
+        refusal = self._refusal(vitals)
+        if refusal is not None:
+            await self._refuse([one for one in due if one.kind is not DeliveryKind.TEST], refusal)
+            due = [one for one in due if one.kind is DeliveryKind.TEST]
+        new = [one for one in due if one.state is DeliveryState.NEW]
+        held = [one for one in due if one.state is DeliveryState.HELD]
+        await self._deciding.recall({one.rule for one in (*new, *held)})  # from here on nothing fails
+        decided = self._deciding.decide(new)
+        pending = [one for one in due if one.state is DeliveryState.PENDING]
+        for delivery in (*decided.leaving, *pending):
+            self._sending.add(delivery)
+        self._sending.start(vitals.breaker)
+        await self._save(decided.changed)
+        if held:
+            await self._release(held)
+            self._sending.start(vitals.breaker)
+
+    async def _release(self, held: Sequence[Delivery]) -> None:
+        released = await self._deciding.release(held)
+        await self._save(released.changed)
+        self._hand.drop([one.id for one in held])
+        for digest in released.leaving:
+            self._hand.keep(digest)
+            self._sending.add(digest)
+
+    # --- vitals -----------------------------------------------------------------------------------------------------
+
+    async def _known_vitals(self) -> Vitals:
+        if self._vitals is None:
+            version = self.entry.version
+            health = await self._store.health(self.name)
+            if health is None or health.version != version:
+                health = DestinationHealth(id=self.name, version=version, changed_at=self._parts.clock.now_ms())
+            self._vitals = Vitals(health, self._put_health, self._parts.clock, self._parts.settings.give_up_hours)
+        return self._vitals
+
+    async def _put_health(self, health: DestinationHealth) -> None:
+        await until_done(partial(self._store.put_health, health))
+
+    def _refusal(self, vitals: Vitals) -> str | None:
+        """Why nothing is sent, or None."""
+        if vitals.health.disabled_at is not None:
+            return f"{_DISABLED}: {vitals.health.last_error}"
+        return None if self.entry.value.enabled else _DISABLED
+
+    async def _refuse(self, due: Sequence[Delivery], why: str) -> None:
+        await self._save([closed(one, DeliveryState.FAILED, why) for one in (*due, *self._sending.forget())])
+
+    async def _give_up(self, vitals: Vitals, why: str) -> None:
+        """Send nothing more until the destination is written anew, and tell another one."""
+        await vitals.disable(why)
+        log.error("destination_given_up", destination=self.name, why=why)
+        notice = notice_of(self.entry, why, self._parts.control.of(Destination), self._parts.clock.now_ms())
+        if notice is not None:
+            await until_done(partial(self._store.insert, [notice]))
+        self._awake.set()
+
+    # --- sending ----------------------------------------------------------------------------------------------------
+
+    async def _hold(self, delivery: Delivery) -> bool:
+        return await until_done(partial(self._hand.hold, delivery))
+
+    def _drop(self, delivery: Delivery) -> None:
+        self._hand.drop([delivery.id])
+
+    async def _attempt(self, delivery: Delivery) -> Outcome:
+        alerts = await until_done(partial(self._alerts_of, delivery))
+        if alerts is None:
+            return Outcome(Verdict.UNREADY, None)
+        try:
+            return await self._sender.send(self.entry.value, delivery, alerts)
+        except Exception as error:  # a message that we fail at must not stop all others
+            log.exception("internal_error", delivery=delivery.id)
+            failure = Attempt(at=self._parts.clock.now_ms(), latency_ms=0, error=f"a fault of ours: {error!r}"[:200])
+            return Outcome(Verdict.UNREADY, failure)
+
+    async def _alerts_of(self, delivery: Delivery) -> list[StoredAlert] | None:
+        """The alerts that `delivery` tells of; None while they are not all stored."""
+        ids = delivery.members or ((delivery.alert,) if delivery.alert is not None else ())
+        missing = [id_ for id_ in ids if id_ not in self._alerts]
+        found = self._alerts | (await self._parts.store.alerts(missing) if missing else {})
+        return [found[id_] for id_ in ids] if all(id_ in found for id_ in ids) else None
+
+    async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
+        now_ms = self._parts.clock.now_ms()
+        after = settled(delivery, outcome, now_ms, random)
+        metrics.DELIVERY_ATTEMPTS.labels(self.entry.value.kind, outcome.verdict).inc()
+        await self._save([after])
+        if outcome.verdict is Verdict.ARRIVED:
+            metrics.DELIVERY_AGE.labels(self.entry.value.kind).observe(max(0, now_ms - delivery.created_at) / 1000)
+        if after.members and after.due_at is None:
+            fields = {"state": after.state.value, "delivered_at": after.delivered_at, "detail": after.detail}
+            ids = [delivery_id(alert, self.name) for alert in after.members]
+            await until_done(partial(self._store.save_members, after.id, ids, fields))
+        vitals = self._vitals
+        if vitals is None or delivery.kind is DeliveryKind.TEST:
+            return
+        why = await vitals.note(outcome)
+        if why is not None and vitals is self._vitals and vitals.health.disabled_at is None:
+            await self._give_up(vitals, why)
+
+    async def _save(self, deliveries: Sequence[Delivery]) -> None:
+        """Write deliveries as they are now, after which they are out of our hands."""
+        if deliveries:
+            await self._parts.writing.save(deliveries)
+            self._hand.drop([one.id for one in deliveries])
+            for one in deliveries:
+                self._alerts.pop(one.alert or "", None)
+
+    def _silences(self) -> list[Silence]:
+        return [entry.value for entry in self._parts.control.of(Silence)]

@@ -1,0 +1,78 @@
+"""What became of an attempt, and what becomes of its delivery. Pure."""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+from common.alerts import StoredAlert
+from common.deliveries import MAX_ATTEMPTS_KEPT, Attempt, Delivery, DeliveryKind, DeliveryState
+from common.destinations import Destination
+from signals.notifier.schedule import wait_ms
+
+UNREADY_MS: Final = 5_000
+
+
+class Verdict(StrEnum):
+    ARRIVED = "arrived"
+    FAILED = "failed"  # it may arrive later
+    REFUSED = "refused"  # this message never will
+    GONE = "gone"  # nothing ever will: the receiver says so
+    PAUSED = "paused"  # not now: the receiver asks for a pause, which is no failure
+    UNREADY = "unready"  # it could not be tried
+
+
+class Outcome(NamedTuple):
+    """What became of an attempt."""
+
+    verdict: Verdict
+    attempt: Attempt | None
+    asked_ms: int = 0  # how long the receiver asks to wait
+    parts_done: int = 0  # parts of the message that have arrived so far
+
+
+class Sender(Protocol):
+    """Makes one attempt; whatever goes wrong is an outcome."""
+
+    async def send(self, destination: Destination, delivery: Delivery, alerts: Sequence[StoredAlert]) -> Outcome: ...
+
+
+def settled(delivery: Delivery, outcome: Outcome, now_ms: int, random: Callable[[], float]) -> Delivery:
+    """`delivery` after an attempt, nobody's any more."""
+    tried = msgspec.structs.replace(
+        with_attempt(delivery, outcome),
+        claimed_by=None,
+        claimed_until=0,
+        due_at=None,
+        tries=delivery.tries + (outcome.attempt is not None),
+    )
+    match outcome.verdict:
+        case Verdict.ARRIVED:
+            return msgspec.structs.replace(tried, state=DeliveryState.DELIVERED, delivered_at=now_ms, detail=None)
+        case Verdict.REFUSED | Verdict.GONE:
+            return _given_up(tried, outcome)
+        case Verdict.UNREADY if outcome.attempt is None:
+            return msgspec.structs.replace(tried, state=DeliveryState.PENDING, due_at=now_ms + UNREADY_MS)
+        case _:
+            return _again(tried, outcome, now_ms, random)
+
+
+def with_attempt(delivery: Delivery, outcome: Outcome) -> Delivery:
+    """`delivery` with the attempt in its log."""
+    attempts = (*delivery.attempts, outcome.attempt) if outcome.attempt is not None else delivery.attempts
+    return msgspec.structs.replace(
+        delivery, attempts=attempts[-MAX_ATTEMPTS_KEPT:], parts_done=max(delivery.parts_done, outcome.parts_done)
+    )
+
+
+def _again(tried: Delivery, outcome: Outcome, now_ms: int, random: Callable[[], float]) -> Delivery:
+    wait = None if tried.kind is DeliveryKind.TEST else wait_ms(max(1, tried.tries), outcome.asked_ms, random)
+    if wait is None:
+        return _given_up(tried, outcome)
+    return msgspec.structs.replace(tried, state=DeliveryState.PENDING, due_at=now_ms + wait)
+
+
+def _given_up(tried: Delivery, outcome: Outcome) -> Delivery:
+    error = outcome.attempt.error if outcome.attempt is not None else None
+    return msgspec.structs.replace(tried, state=DeliveryState.FAILED, detail=error)

@@ -1,0 +1,31 @@
+"""Doing a thing until it is done, however long a store is away."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import structlog
+
+from common import metrics
+from common.errors import TryLater
+from signals.notifier.mongo import SERVICE
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+_FIRST_WAIT_S: Final = 0.1
+_LONGEST_WAIT_S: Final = 5.0
+
+
+async def until_done(attempt: Callable[[], Awaitable[T]]) -> T:
+    """What `attempt` gives once it succeeds; it may be made more than once."""
+    wait_s = _FIRST_WAIT_S
+    while True:
+        try:
+            return await attempt()
+        except TryLater as error:
+            metrics.STORE_FAILURES.labels(SERVICE).inc()
+            log.warning("store_away", detail=str(error), wait_s=wait_s)
+        await asyncio.sleep(wait_s)
+        wait_s = min(_LONGEST_WAIT_S, wait_s * 2)

@@ -1,0 +1,111 @@
+"""The composition root: the only place that joins the parts. Tests call it with settings of their own."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from common.clock import Clock, SystemClock
+from common.concurrency import all_of
+from common.contracts import ALERTS, ControlKind
+from common.destinations import Destination, DestinationKind, Silence
+from common.health import Health, StatusServer
+from common.kafka.batch_loop import BatchLoop
+from common.kafka.control import ControlTable
+from common.kafka.producer import Producer
+from common.kafka.topics import check_topics, count_partitions
+from common.process import until_available
+from common.sealing import Seal
+from signals.notifier.connections import guarded_session
+from signals.notifier.dispatcher import Dispatcher
+from signals.notifier.documents import Keeping
+from signals.notifier.intake import Intake
+from signals.notifier.lane import LaneParts
+from signals.notifier.mongo import SERVICE
+from signals.notifier.settings import NotifierSettings
+from signals.notifier.store import Store
+from signals.notifier.webhooks import WebhookSender
+from signals.notifier.writing import Writing
+
+_KINDS: Final[dict[ControlKind, type[msgspec.Struct]]] = {
+    ControlKind.DESTINATION: Destination,
+    ControlKind.SILENCE: Silence,
+}
+
+
+async def run(settings: NotifierSettings, stop: asyncio.Event) -> None:
+    """Work until `stop` is set, then finish what is in hand.
+
+    Raises:
+        CannotStart: the configuration or the surroundings must change.
+        TryLater: Kafka or MongoDB was not there within a minute.
+    """
+    health = Health()
+    status = StatusServer(settings.metrics_host, settings.notifier_metrics_port, health)
+    status.start()
+    beating = asyncio.create_task(health.beat(), name="heartbeat")
+    try:
+        async with assembled(settings, health, SystemClock(), stop) as parts:
+            await all_of([_ending_all(part.run(stop), stop) for part in parts])
+    finally:
+        beating.cancel()
+        status.stop()
+
+
+async def _ending_all(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
+    """When one part ends, for whatever reason, the process does: half a notifier looks alive and is not."""
+    try:
+        await work
+    finally:
+        stop.set()
+
+
+@asynccontextmanager
+async def assembled(
+    settings: NotifierSettings, health: Health, clock: Clock, stop: asyncio.Event
+) -> AsyncGenerator[Sequence[BatchLoop | Dispatcher]]:
+    """What runs side by side, once Kafka and MongoDB are there; closed again on the way out."""
+    producer, store, me = Producer(settings), Store(settings), f"{SERVICE}-{secrets.token_hex(6)}"
+    control = ControlTable(settings, producer, clock, types=_KINDS)
+    async with AsyncExitStack() as stack:
+        for part in (store.close, producer.stop, control.stop):
+            stack.push_async_callback(part)
+        http = await stack.enter_async_context(guarded_session(allow_loopback=settings.webhook_allow_loopback))
+        await until_available(partial(check_topics, settings), stop)
+        await until_available(producer.start, stop)
+        await until_available(control.start, stop)
+        await until_available(store.prepare, stop)
+        partitions = await until_available(partial(count_partitions, settings, ALERTS), stop)
+        senders = {
+            DestinationKind.WEBHOOK: WebhookSender(http, Seal(settings.secret_bytes), clock, settings.send_timeout_ms)
+        }
+        writing = Writing(lambda deliveries: store.deliveries.save(deliveries, me))
+        lanes = LaneParts(me, store, control, writing, clock, settings)
+        dispatcher = Dispatcher(lanes, senders, lambda: _numbers(loop), partitions)
+        loop = BatchLoop(
+            settings,
+            group=SERVICE,
+            topics=[ALERTS],
+            handler=Intake(store, dispatcher, clock, _keeping(settings)),
+            max_records=settings.notifier_batch_alerts,
+        )
+        health.add("worker", loop.problem)
+        health.add("control", control.problem)
+        yield [loop, dispatcher]
+
+
+def _numbers(loop: BatchLoop) -> set[int]:
+    """The partitions of `alerts` that Kafka gave us."""
+    return {partition.number for partition in loop.placed()}
+
+
+def _keeping(settings: NotifierSettings) -> Keeping:
+    return Keeping(
+        notify_within_ms=round(settings.notify_within_hours * 3_600_000),
+        alerts_days=settings.alerts_kept_days,
+        deliveries_days=settings.deliveries_kept_days,
+    )
