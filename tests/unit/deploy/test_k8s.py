@@ -1,0 +1,266 @@
+"""deploy/k8s: what kustomize builds, against Kubernetes' own schemas and what the processes say of themselves."""
+
+import runpy
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import typer
+import yaml
+from cloudcoil.models.keda.v1alpha1 import ScaledObject
+from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule
+
+from common.contracts import RECORDS
+from twinstream.__main__ import app
+
+ROOT = Path(__file__).parents[3]
+K8S = ROOT / "deploy/k8s"
+OVERLAYS = ["dev", "prod"]
+OPERATORS = {"ScaledObject": ScaledObject, "PodMonitor": PodMonitor, "PrometheusRule": PrometheusRule}
+STRIMZI = {"Kafka", "KafkaNodePool"}  # no registry that we reach has their schemas
+# The setting that names a server: the label of those who may speak to it.
+SPEAKS = {"kafka_bootstrap": "kafka", "mongo_uri": "mongo", "redis_url": "redis"}
+WORKLOADS = {"Deployment", "StatefulSet", "Job"}
+
+Object = dict[str, Any]
+
+
+@cache
+def build(overlay: str) -> list[Object]:
+    """What `kubectl apply -k` would send."""
+    kubectl = Path(sys.executable).with_name("kubectl")
+    done = subprocess.run(  # noqa: S603
+        [kubectl, "kustomize", K8S / "overlays" / overlay], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def of_kind(overlay: str, *kinds: str) -> dict[str, Object]:
+    return {item["metadata"]["name"]: item for item in build(overlay) if item["kind"] in kinds}
+
+
+def ours(overlay: str, *kinds: str) -> dict[str, Object]:
+    """Those that run our own images."""
+    found = of_kind(overlay, *(kinds or ("Deployment", "Job")))
+    return {name: item for name, item in found.items() if "twinstream-" in main(item)["image"]}
+
+
+def pod(item: Object) -> Object:
+    template: Object = item["spec"]["template"]
+    return template
+
+
+def main(item: Object) -> Object:
+    (container,) = pod(item)["spec"]["containers"]
+    return dict(container)
+
+
+def variables(overlay: str, item: Object) -> dict[str, Any]:
+    """What the container is told, by name: a value, or where it comes from."""
+    container = main(item)
+    found: dict[str, Any] = {}
+    for source in container.get("envFrom", []):
+        found |= of_kind(overlay, "ConfigMap")[source["configMapRef"]["name"]]["data"]
+    return found | {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container.get("env", [])}
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path to every value within."""
+    if isinstance(value, dict) and value:
+        for key, part in value.items():
+            yield from leaves(part, (*path, key))
+    elif isinstance(value, list) and value:
+        for index, part in enumerate(value):
+            yield from leaves(part, (*path, index))
+    else:
+        yield path
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_object_is_what_its_schema_says(overlay) -> None:
+    """Kubernetes' own strictly, operators' by models that drop what they do not know: nothing may be dropped."""
+    for item in build(overlay):
+        kind = item["kind"]
+        if kind in OPERATORS:
+            kept = OPERATORS[kind].model_validate(item).model_dump(mode="json", by_alias=True, exclude_none=True)
+            assert set(leaves(item)) <= set(leaves(kept)), item["metadata"]["name"]
+        elif kind not in STRIMZI:
+            kubernetes_validate.validate(item, kubernetes_validate.latest_version(), strict=True)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_process_has_a_deployment_and_no_deployment_has_none(parts, overlay) -> None:
+    """What `twinstream up` starts, a cluster starts, under the same name and from its own image."""
+    found = ours(overlay, "Deployment")
+    assert {part.name for part in parts} == set(found), "see docs/deploy.md, 'A new process'"
+    for part in parts:
+        container = main(found[part.name])
+        assert container["args"] == [part.module]
+        assert container["image"].rpartition("/")[2].partition(":")[0] == f"twinstream-{part.extra}"
+        assert ":" in container["image"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_port_is_the_processs_own(parts, overlay) -> None:
+    """Of its pod, of its Service, and of its probes; workers have no Service."""
+    services = of_kind(overlay, "Service")
+    for part in parts:
+        container = main(ours(overlay)[part.name])
+        listens = {port["name"]: port["containerPort"] for port in container["ports"]}
+        assert listens == {"metrics": part.metrics_port} | dict(zip(["http"], part.ports.values(), strict=False))
+        assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+        assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+        served = services.get(part.name, {"spec": {"ports": [], "selector": {"app.kubernetes.io/name": part.name}}})
+        assert [port["port"] for port in served["spec"]["ports"]] == list(part.ports.values())
+        assert served["spec"]["selector"].items() <= pod(ours(overlay)[part.name])["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_variable_is_one_that_the_process_reads(parts, overlay) -> None:
+    """None that it does not know, none missing that it needs; what may hold a password comes from the Secret alone."""
+    for part in parts:
+        told = variables(overlay, ours(overlay)[part.name])
+        servers = {f"TWINSTREAM_{name.upper()}" for name in SPEAKS if name in part.settings.model_fields}
+        assert set(told) <= part.variables, part.name
+        assert part.required | servers <= set(told), part.name
+        secret = {
+            f"TWINSTREAM_{n.upper()}" for n, f in part.settings.model_fields.items() if "Secret" in str(f.annotation)
+        }
+        for name in secret & set(told):
+            assert told[name] == {"secretKeyRef": {"name": "twinstream", "key": name}}
+    assert not of_kind(overlay, "Secret")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_only_the_arrows_of_the_design_are_open(parts, overlay) -> None:
+    """A pod may speak to the servers that its settings name and to no other; who serves HTTP may be spoken to."""
+    for part in parts:
+        labels = pod(ours(overlay)[part.name])["metadata"]["labels"]
+        speaks = {label.partition("speaks-")[2] for label in labels if "speaks-" in label}
+        assert speaks == {server for name, server in SPEAKS.items() if name in part.settings.model_fields}, part.name
+        assert ("twinstream/serves-http" in labels) == bool(part.ports)
+        assert labels["app.kubernetes.io/part-of"] == "twinstream"
+    policies = of_kind(overlay, "NetworkPolicy")
+    closed = policies["nothing-else"]["spec"]
+    assert closed == {
+        "podSelector": {"matchLabels": {"app.kubernetes.io/part-of": "twinstream"}},
+        "policyTypes": ["Ingress", "Egress"],
+    }
+    for server, port in {"kafka": 9092, "mongo": 27017, "redis": 6379}.items():
+        (egress,) = policies[server]["spec"]["egress"]
+        assert egress["ports"] == [{"protocol": "TCP", "port": port}]
+        assert policies[server]["spec"]["podSelector"] == {"matchLabels": {f"twinstream/speaks-{server}": "yes"}}
+
+
+def test_in_the_small_cluster_every_address_is_a_servers() -> None:
+    """The name is a Service's, the port is its own, and behind it are pods that may be spoken to."""
+    services, pods = of_kind("dev", "Service"), of_kind("dev", "StatefulSet")
+    bootstrap = variables("dev", ours("dev")["ingest"])["TWINSTREAM_KAFKA_BOOTSTRAP"]
+    addresses = {"kafka": bootstrap, "mongo": "mongo:27017", "redis": "valkey:6379"}
+    for server, address in addresses.items():
+        name, _, port = address.partition(":")
+        assert [p["port"] for p in services[name]["spec"]["ports"]] == [int(port)]
+        assert pod(pods[name])["metadata"]["labels"]["twinstream/server"] == server
+    told = (ROOT / "docs/deploy.md").read_text()
+    assert "mongodb://mongo:27017/?replicaSet=rs0" in told
+    assert "redis://valkey:6379/0" in told
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_pod_is_restricted_and_within_limits(overlay) -> None:
+    """As the namespace enforces it: no root, no rights to gain; ours write nowhere but /tmp."""
+    (namespace,) = of_kind(overlay, "Namespace").values()
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    for name, item in of_kind(overlay, *WORKLOADS).items():
+        spec, container = pod(item)["spec"], main(item)
+        assert spec["securityContext"]["runAsNonRoot"], name
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+        assert "memory" in container["resources"]["limits"]
+    for item in ours(overlay).values():
+        assert main(item)["securityContext"]["readOnlyRootFilesystem"]
+        assert pod(item)["spec"]["securityContext"]["runAsUser"] == 10001
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_rollout_and_a_drained_node_leave_someone_at_work(parts, overlay) -> None:
+    """A budget for each process, time to finish, replicas apart; an HTTP service never has fewer than it should."""
+    budgets = of_kind(overlay, "PodDisruptionBudget")
+    assert set(budgets) == {part.name for part in parts}
+    for part in parts:
+        item = ours(overlay)[part.name]
+        labels = pod(item)["metadata"]["labels"]
+        assert budgets[part.name]["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        assert pod(item)["spec"]["terminationGracePeriodSeconds"] > 35
+        assert {c["topologyKey"] for c in pod(item)["spec"]["topologySpreadConstraints"]} == {
+            "kubernetes.io/hostname",
+            "topology.kubernetes.io/zone",
+        }
+        assert (item["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0) == bool(part.ports)
+
+
+@pytest.mark.parametrize(("overlay", "partitions", "replication"), [("dev", "4", "1"), ("prod", "12", "3")])
+def test_topics_and_the_first_key_are_made_by_the_command(overlay, partitions, replication) -> None:
+    """A Job calls it with options that it parses, and a key that the Secret holds."""
+    job = ours(overlay, "Job")["init"]
+    module, command, *arguments = main(job)["args"]
+    parsed = typer.main.get_command(app).commands[command].make_context(command, arguments).params
+    assert (module, command) == ("twinstream", "init")
+    assert (parsed["partitions"], parsed["replication"]) == (int(partitions), int(replication))
+    assert parsed["given_key"]
+    assert variables(overlay, job)["TWINSTREAM_KEY"] == {
+        "secretKeyRef": {"name": "twinstream", "key": "TWINSTREAM_KEY"}
+    }
+
+
+def test_production_scales_every_process_and_no_further_than_partitions(parts) -> None:
+    """HTTP services by CPU, workers by the lag of their own group on topics that there are; never fewer than two."""
+    by_cpu, by_lag = of_kind("prod", "HorizontalPodAutoscaler"), of_kind("prod", "ScaledObject")
+    partitions = int(main(ours("prod", "Job")["init"])["args"][4])
+    bootstrap = variables("prod", ours("prod")["documents"])["TWINSTREAM_KAFKA_BOOTSTRAP"]
+    assert set(by_cpu) | set(by_lag) == {part.name for part in parts}
+    for part in parts:
+        if part.ports:
+            assert by_cpu[part.name]["spec"]["scaleTargetRef"]["name"] == part.name
+            assert by_cpu[part.name]["spec"]["minReplicas"] >= 2
+            continue
+        spec = by_lag[part.name]["spec"]
+        assert spec["scaleTargetRef"] == {"name": part.name}
+        assert 2 <= spec["minReplicaCount"] <= spec["maxReplicaCount"] <= partitions
+        triggers = [trigger["metadata"] for trigger in spec["triggers"]]
+        assert {trigger["topic"] for trigger in triggers} <= set(RECORDS.values())
+        assert {trigger["consumerGroup"] for trigger in triggers} == {part.name}
+        assert {trigger["bootstrapServers"] for trigger in triggers} == {bootstrap}
+
+
+def test_production_is_seen_and_reached(parts) -> None:
+    """Metrics of every pod under the name that alerts use, the very rules of Prometheus, and every HTTP service."""
+    (monitor,) = of_kind("prod", "PodMonitor").values()
+    assert monitor["spec"]["selector"]["matchLabels"] == {"app.kubernetes.io/part-of": "twinstream"}
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert (endpoint["port"], endpoint["relabelings"][0]["targetLabel"]) == ("metrics", "process")
+    resource = runpy.run_path(str(ROOT / "tools/prometheus_rule.py"))["resource"]()
+    assert (K8S / "components/monitoring/rules.yaml").read_text() == resource, "run tools/prometheus_rule.py"
+    (ingress,) = of_kind("prod", "Ingress").values()
+    paths = [path for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]]
+    assert {path["backend"]["service"]["name"] for path in paths} == {part.name for part in parts if part.ports}
+
+
+def test_images_of_others_are_the_same_as_on_one_docker_host() -> None:
+    """One place is upgraded with the other."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert {main(item)["image"] for item in of_kind("dev", "StatefulSet").values()} == {
+        services[name]["image"] for name in ("kafka", "mongo", "valkey")
+    }
+    (kafka,) = [item for item in build("prod") if item["kind"] == "Kafka"]
+    assert services["kafka"]["image"] == f"apache/kafka:{kafka['spec']['kafka']['version']}"
