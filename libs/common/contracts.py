@@ -31,11 +31,14 @@ class Stream(StrEnum):
 # --- records --------------------------------------------------------------------------------------------------------
 
 
+# What an id may be, as JSON Schema says it; an integer stands for its decimal string.
+ID_SCHEMA: Final = {"minLength": 1, "maxLength": MAX_ID_CHARACTERS, "pattern": f"^[^{CONTROL_CHARACTERS}]*$"}
+
 # What the OpenAPI document says of fields; msgspec checks none of it here: ingest does, to explain what it refuses.
 _ID = Meta(
     description="1 to 256 characters, none of them a control character; an integer stands for its decimal string",
     examples=["order-1", 4711],
-    extra_json_schema={"minLength": 1, "maxLength": MAX_ID_CHARACTERS},
+    extra_json_schema=ID_SCHEMA,
 )
 _NUMBER = Meta(description="a finite double; an integer lies within ±2^53", examples=[12.5, 4])
 _TEXT = Meta(
@@ -47,7 +50,7 @@ _EVENT_TIME = Meta(
     description="when it happened: RFC 3339 with an offset, or epoch milliseconds; from the year 2000 to five minutes "
     "ahead of now; kept in whole milliseconds; absent or null, it is the moment of ingestion",
     examples=["2026-11-23T08:00:00Z", 1795420800000],
-    extra_json_schema={"minimum": MIN_EVENT_TIME_MS},
+    extra_json_schema={"format": "date-time", "minimum": MIN_EVENT_TIME_MS},
 )
 
 

@@ -97,7 +97,7 @@ def _request_body(stream: Stream) -> dict[str, Any]:
     }
     lines = "".join(msgspec.json.encode(one).decode() + "\n" for one in (example, another))
     ndjson = {
-        "schema": {"type": "string", "description": "One record, as in application/json, on each line."},
+        "schema": {"type": "array", "minItems": 1, "items": record, "description": "One record on each line."},
         "examples": {"lines": {"summary": "NDJSON: one record a line", "value": lines}},
     }
     content = {Form.JSON.value[0]: json, Form.NDJSON.value[0]: ndjson}

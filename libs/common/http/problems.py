@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from common.errors import Refused, TryLater
 from common.problems import PROBLEMS
@@ -118,8 +119,17 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  # for the type: registered for it alone
-    code = _CODE_OF_STATUS.get(error.status_code, "internal")
-    return problem(code, _http_detail(request, code), headers=dict(error.headers or {}))
+    code, headers = _CODE_OF_STATUS.get(error.status_code, "internal"), dict(error.headers or {})
+    if code == "method_not_allowed":
+        headers["Allow"] = ", ".join(_methods(request)) or headers.get("Allow", "")
+    return problem(code, _http_detail(request, code), headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What the path of `request` takes: the framework tells of the first route alone, and each method is a route."""
+    documented = request.app.openapi()["paths"]
+    matching = (methods for path, methods in documented.items() if compile_path(path)[0].match(request.scope["path"]))
+    return sorted({method.upper() for methods in matching for method in methods})
 
 
 def _http_detail(request: Request, code: str) -> str:

@@ -35,6 +35,7 @@ Expression = Annotated[
         description="CEL (https://cel.dev) on one record: `number` (a double), `text`, `unique_identifier`, "
         "`event_time` (a timestamp) and, on stream b, `Stream_A_unique_identifier`. Up to 10,000 bytes.",
         min_length=1,
+        extra_json_schema={"format": "cel"},
         examples=['number > 100.0 && text.contains("refund")'],
     ),
 ]

@@ -3,8 +3,9 @@
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import Field
 
-from common.contracts import Scope, Stream
+from common.contracts import ID_SCHEMA, Scope, Stream
 from common.errors import Refused
 from common.http.auth import requires
 from common.http.bodies import encoded, read_json
@@ -34,6 +35,7 @@ PathId = Annotated[
         description="The id, percent-encoded: a slash is sent as %2F, a percent sign as %25. Most clients drop an id "
         "of one or two dots from a path before they send it: look such a one up with POST.",
         openapi_examples=choices(plain="a-1", with_a_slash="eu%2Fa-1"),
+        json_schema_extra=ID_SCHEMA,
     ),
 ]
 Limit = Annotated[
@@ -53,7 +55,7 @@ Cursor = Annotated[
     ),
 ]
 Since = Annotated[
-    str | None,
+    Annotated[str, Field(json_schema_extra={"format": "instant"})] | None,
     Query(
         description="Only records with an event time at or after it: RFC 3339 with an offset, or epoch milliseconds.",
         openapi_examples=choices(from_a_moment_on="2026-11-23T08:00:00Z", in_milliseconds="1795420800000"),

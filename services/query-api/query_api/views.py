@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from common.contracts import MAX_ID_CHARACTERS, StoredA, StoredB
+from common.contracts import ID_SCHEMA, MAX_ID_CHARACTERS, StoredA, StoredB
 from common.instants import rfc3339_ms, rfc3339_us
 
 MAX_LOOKUP_IDS: Final = 1000
@@ -85,7 +85,7 @@ class Lookup(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Ids to look up."""
 
     ids: Annotated[
-        list[str | int],
+        list[Annotated[str | int, Meta(extra_json_schema=ID_SCHEMA)]],
         Meta(
             description="Ids; an integer is taken as its decimal string. One may stand there more than once.",
             min_length=1,

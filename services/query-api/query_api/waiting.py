@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
 
 from fastapi import Query, Request
+from pydantic import Field
 
 from common.contracts import position_id
 from common.errors import Refused
@@ -20,7 +21,7 @@ PositionOf = Callable[[str], Awaitable[int | None]]
 """Answers the next offset that a store will read, by `position_id`; None where it has read nothing."""
 
 WaitFor = Annotated[
-    str | None,
+    Annotated[str, Field(json_schema_extra={"format": "receipt"})] | None,
     Query(
         description="The receipt that the answer to a sending gave: answer only once the store has taken in those "
         "records. It does not promise that their versions won.",
