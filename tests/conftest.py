@@ -14,6 +14,10 @@ from localstack.services import SERVICES
 from localstack.testing import Stack, running_servers
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fuzz-seconds", type=float, default=60.0, help="how long the long tests that fuzz go on")
+
+
 @pytest_asyncio.fixture(scope="session")
 async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Kafka, Valkey and SecantusDB on free ports in a throw-away folder."""

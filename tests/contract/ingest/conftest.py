@@ -1,10 +1,11 @@
 """Ingest as it runs, on the real Kafka: the app of its composition root behind a real HTTP server."""
 
 import asyncio
+import os
 import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import ModuleType
@@ -14,6 +15,7 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
+from pydantic import SecretStr
 
 from common.clock import SystemClock
 from common.contracts import ControlKind, Scope
@@ -111,6 +113,51 @@ async def listening(settings: IngestSettings) -> AsyncIterator[Service]:
             yield Service(settings, http, key, reading_key)
         stop.set()
         await serving
+
+
+def plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+@asynccontextmanager
+async def process(settings: IngestSettings, **changes: object) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`python -m ingest`; whatever happens, it does not outlive the test."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TWINSTREAM_")}
+    chosen = settings.model_dump(include=settings.model_fields_set) | changes
+    environment = inherited | {f"TWINSTREAM_{name.upper()}": plain(value) for name, value in chosen.items()}
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "ingest", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        yield started
+    finally:
+        if started.returncode is None:
+            started.kill()
+        await started.communicate()
+
+
+async def status(settings: IngestSettings, path: str, until: Callable[[httpx.Response], bool]) -> httpx.Response:
+    """What `path` on the metrics port answers once it is as wanted."""
+    async with asyncio.timeout(60), httpx.AsyncClient() as client:
+        while True:
+            try:
+                answer = await client.get(f"http://127.0.0.1:{settings.ingest_metrics_port}{path}")
+                if until(answer):
+                    return answer
+            except httpx.TransportError:
+                pass  # not listening yet
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def ready(settings: IngestSettings, **changes: object) -> AsyncIterator[tuple[Any, httpx.AsyncClient]]:
+    """The process once it is ready, and a client with a key."""
+    (key,) = await put_keys(settings, Scope.INGEST)
+    async with process(settings, **changes) as started:
+        await status(settings, "/readyz", lambda answer: answer.status_code == 200)
+        url, headers = f"http://127.0.0.1:{settings.ingest_port}", {"Authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
+            yield started, client
 
 
 @pytest.fixture(scope="module")

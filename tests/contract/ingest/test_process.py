@@ -5,44 +5,17 @@ import itertools
 import json
 import os
 import signal
-import sys
 import zlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from contextlib import suppress
 
 import httpx
 import psutil
 import pytest
 import zstandard
-from pydantic import SecretStr
-
-from common.contracts import Scope
 
 MIB = 1024 * 1024
 URL = "/v1/streams/a/records"
 JSON, NDJSON = {"content-type": "application/json"}, {"content-type": "application/x-ndjson"}
-
-
-def plain(value: object) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-
-
-@asynccontextmanager
-async def process(settings, **changes: object) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`python -m ingest`; whatever happens, it does not outlive the test."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TWINSTREAM_")}
-    chosen = settings.model_dump(include=settings.model_fields_set) | changes
-    environment = inherited | {f"TWINSTREAM_{name.upper()}": plain(value) for name, value in chosen.items()}
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ingest", env=environment, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        yield started
-    finally:
-        if started.returncode is None:
-            started.kill()
-        await started.communicate()
 
 
 async def ended(started: asyncio.subprocess.Process) -> tuple[int | None, str]:
@@ -50,30 +23,6 @@ async def ended(started: asyncio.subprocess.Process) -> tuple[int | None, str]:
     async with asyncio.timeout(60):
         _, said = await started.communicate()
     return started.returncode, said.decode()
-
-
-async def status(settings, path: str, until: Callable[[httpx.Response], bool]) -> httpx.Response:
-    """What `path` on the metrics port answers once it is as wanted."""
-    async with asyncio.timeout(60), httpx.AsyncClient() as client:
-        while True:
-            try:
-                answer = await client.get(f"http://127.0.0.1:{settings.ingest_metrics_port}{path}")
-                if until(answer):
-                    return answer
-            except httpx.TransportError:
-                pass  # not listening yet
-            await asyncio.sleep(0.02)
-
-
-@asynccontextmanager
-async def ready(settings, tools, **changes: object) -> AsyncIterator[tuple[Any, httpx.AsyncClient]]:
-    """The process once it is ready, and a client with a key."""
-    (key,) = await tools.put_keys(settings, Scope.INGEST)
-    async with process(settings, **changes) as started:
-        await status(settings, "/readyz", lambda answer: answer.status_code == 200)
-        url, headers = f"http://127.0.0.1:{settings.ingest_port}", {"Authorization": f"Bearer {key}"}
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
-            yield started, client
 
 
 def record(number: int, sender: int = 0) -> bytes:
@@ -89,7 +38,7 @@ async def test_every_202_answered_before_a_stop_is_in_the_log(servers, tools) ->
     settings = await tools.fresh_settings(servers)
     promised: set[str] = set()
     busy = asyncio.Event()
-    async with ready(settings, tools) as (started, client):
+    async with tools.ready(settings) as (started, client):
 
         async def send_until_gone(sender: int) -> None:
             with suppress(httpx.TransportError):
@@ -118,10 +67,10 @@ async def test_every_202_answered_before_a_stop_is_in_the_log(servers, tools) ->
 async def test_a_request_leaves_one_line_without_any_text(servers, tools) -> None:
     """Counts, trace and key, and nothing of what was sent."""
     settings = await tools.fresh_settings(servers)
-    async with ready(settings, tools) as (started, client):
+    async with tools.ready(settings) as (started, client):
         body = lines(record(1), record(2), b'{"text": "secret text", "number": "secret"}')
         answer = await client.post(URL, content=body, headers=NDJSON)
-        metrics = await status(settings, "/metrics", lambda answer: answer.status_code == 200)
+        metrics = await tools.status(settings, "/metrics", lambda answer: answer.status_code == 200)
         started.send_signal(signal.SIGTERM)
         _, said = await ended(started)
     assert answer.status_code == 207
@@ -167,7 +116,7 @@ async def test_a_bomb_leaves_memory_flat(servers, tools, encoding, bomb) -> None
     settings = await tools.fresh_settings(servers)
     body = bomb()
     assert len(body) < settings.max_body_bytes
-    async with ready(settings, tools) as (started, client):
+    async with tools.ready(settings) as (started, client):
         memory = psutil.Process(started.pid).memory_info
         before = highest = memory().rss
         sending = asyncio.create_task(client.post(URL, content=body, headers=JSON | {"content-encoding": encoding}))
@@ -184,7 +133,7 @@ async def test_a_hundred_thousand_records_do_not_keep_others_waiting(servers, to
     """Whoever asks for anything else meanwhile is answered at once: big bodies are worked on in slices."""
     settings = await tools.fresh_settings(servers)
     body = b"[" + b",".join(record(n) for n in range(100_000)) + b"]"
-    async with ready(settings, tools) as (_, client):
+    async with tools.ready(settings) as (_, client):
         sending = asyncio.create_task(client.post(URL, content=body, headers=JSON))
         waited = []
         loop = asyncio.get_running_loop()
@@ -203,10 +152,10 @@ async def test_a_hundred_thousand_records_do_not_keep_others_waiting(servers, to
 async def test_waits_for_kafka_and_can_be_stopped_meanwhile(servers, tools) -> None:
     """Alive, not ready, and gone at the first SIGTERM."""
     settings = await tools.fresh_settings(servers)
-    async with process(settings, kafka_bootstrap=f"127.0.0.1:{tools.free_port()}") as started:
-        answer = await status(settings, "/readyz", lambda answer: answer.status_code == 503)
+    async with tools.process(settings, kafka_bootstrap=f"127.0.0.1:{tools.free_port()}") as started:
+        answer = await tools.status(settings, "/readyz", lambda answer: answer.status_code == 503)
         assert answer.json()["problems"]["http"] == "not listening yet"
-        assert (await status(settings, "/healthz", lambda _: True)).status_code == 200
+        assert (await tools.status(settings, "/healthz", lambda _: True)).status_code == 200
         started.send_signal(signal.SIGTERM)
         code, said = await ended(started)
     assert code == os.EX_TEMPFAIL, said
@@ -225,7 +174,7 @@ async def test_waits_for_kafka_and_can_be_stopped_meanwhile(servers, tools) -> N
 async def test_does_not_start_with_what_cannot_work(servers, tools, changes, said) -> None:
     """It says what to change, and ends with the status that tells a supervisor not to try again."""
     settings = await tools.fresh_settings(servers)
-    async with process(settings, **changes) as started:
+    async with tools.process(settings, **changes) as started:
         code, output = await ended(started)
     assert code == os.EX_CONFIG, output
     assert said in output
