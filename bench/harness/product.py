@@ -29,6 +29,11 @@ class Product(NamedTuple):
     def headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.token}"}
 
+    @property
+    def names(self) -> list[str]:
+        """Of all processes that were started."""
+        return list(self.stack.supervisor.states())
+
     def usage(self, name: str) -> Usage:
         """What the process called `name` uses."""
         return usage(self.stack.supervisor.child(name).pid)
