@@ -1,10 +1,13 @@
-"""Processes die without a warning, or hang, while a client that retries sends: what was acknowledged is found, right.
+"""Processes die without a warning, hang, come and go while a client that retries sends: what was acknowledged is right.
 
-On servers and services of its own, so that no other test sees them fall.
+All of it is found as it was sent, and counted once. On servers and services of its own, so that no other test sees them
+fall; in all, the cases send more than fifty thousand records.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -14,12 +17,16 @@ import pytest_asyncio
 from common.bootstrap import ensure_first_key
 from common.kafka.topics import ensure_topics
 from common.settings import KafkaSettings
-from localstack.services import SERVICES
+from localstack.processes import Process
+from localstack.profile import on_free_ports
+from localstack.services import SERVICES, services
 from localstack.testing import Stack, running_servers
 
 pytestmark = [pytest.mark.long]
 
-BATCH = 100
+BATCH = 200
+IN_ALL = 50_000
+PARENTS = 7
 PAUSE_S = 0.2  # of a client that has no more to send at the moment
 RECORDS = 60_000
 FOUND_WITHIN_S = 240
@@ -37,16 +44,14 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
         assert [line for log in logs for line in log.read_text().splitlines() if '"internal_error"' in line] == []
 
 
-@pytest_asyncio.fixture
-async def http(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
-    key = stack.profile.key_file.read_text().strip()
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=30) as http:
-        yield http
-
-
 def records_of(name: str) -> list[dict[str, Any]]:
     return [
-        {"unique_identifier": f"{name}-{n}", "Stream_A_unique_identifier": f"p{n % 7}", "number": n, "text": f"no. {n}"}
+        {
+            "unique_identifier": f"{name}-{n}",
+            "Stream_A_unique_identifier": f"{name}-p{n % PARENTS}",
+            "number": n,
+            "text": f"no. {n}",
+        }
         for n in range(RECORDS)
     ]
 
@@ -101,17 +106,60 @@ async def wrong_ones(stack: Stack, http: httpx.AsyncClient, records: Sequence[di
     return wrong
 
 
-async def all_found(stack: Stack, http: httpx.AsyncClient, records: Sequence[dict[str, Any]]) -> None:
+async def counted(stack: Stack, http: httpx.AsyncClient, name: str) -> str | int:
+    """How many B the parents of `name` have within the past hour, or why nobody knows."""
+    questions = [{"stream": "b", "hours": 1, "a_id": f"{name}-p{n}"} for n in range(PARENTS)]
+    answer = await http.post(f"{stack.profile.url('query_api')}/v1/counts/batch", json={"questions": questions})
+    if answer.status_code != httpx.codes.OK:
+        return answer.text
+    return sum(one["count"] for one in answer.json()["items"])
+
+
+async def all_right(stack: Stack, http: httpx.AsyncClient, records: Sequence[dict[str, Any]]) -> None:
+    """Every one of `records` is found as it was sent, and counted once."""
+    name = records[0]["unique_identifier"].rpartition("-")[0]
     deadline = asyncio.get_running_loop().time() + FOUND_WITHIN_S
     while True:
         try:
-            wrong = await wrong_ones(stack, http, records)
+            wrong, count = await wrong_ones(stack, http, records), await counted(stack, http, name)
         except httpx.TransportError as error:
-            wrong = [repr(error)]
-        if not wrong:
+            wrong, count = [repr(error)], -1
+        if not wrong and count == len(records):
             return
-        assert asyncio.get_running_loop().time() < deadline, f"{len(wrong)} wrong, such as {wrong[:3]}"
+        told = f"{len(wrong)} wrong, such as {wrong[:3]}; {count} counted of {len(records)}"
+        assert asyncio.get_running_loop().time() < deadline, told
         await asyncio.sleep(0.5)
+
+
+class Sending:
+    """A client that sends for as long as something goes wrong."""
+
+    def __init__(self, stack: Stack, http: httpx.AsyncClient) -> None:
+        self._stack = stack
+        self._http = http
+        self.sent = 0
+
+    @asynccontextmanager
+    async def during(self, name: str) -> AsyncIterator[None]:
+        """Send while the body lasts, and afterwards make sure that all is right."""
+        over = asyncio.Event()
+        sending = asyncio.create_task(send_until_over(self._stack, self._http, records_of(name), over))
+        try:
+            yield
+        except BaseException:
+            sending.cancel()
+            raise
+        over.set()
+        records = await sending
+        self.sent += len(records)
+        await all_right(self._stack, self._http, records)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def sending(stack: Stack) -> AsyncIterator[Sending]:
+    key = stack.profile.key_file.read_text().strip()
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=30) as http:
+        yield Sending(stack, http)
 
 
 @pytest.mark.parametrize(
@@ -119,39 +167,62 @@ async def all_found(stack: Stack, http: httpx.AsyncClient, records: Sequence[dic
     [
         ("ingest",),
         ("documents",),
+        ("aggregates",),
         ("query-api",),
         ("kafka",),
         ("mongo",),
         ("valkey",),
         ("kafka", "documents"),
         ("ingest", "mongo"),
+        ("aggregates", "valkey"),
+        ("kafka", "mongo"),
     ],
     ids="+".join,
 )
-async def test_what_was_acknowledged_survives_a_kill(
-    stack: Stack, http: httpx.AsyncClient, victims: Sequence[str]
-) -> None:
+async def test_what_was_acknowledged_survives_a_kill(stack: Stack, sending: Sending, victims: Sequence[str]) -> None:
     """Killed in the middle of a stream, once early and once late, and brought back by the supervisor."""
-    records, over = records_of("kill-" + "-".join(victims)), asyncio.Event()
-    sending = asyncio.create_task(send_until_over(stack, http, records, over))
-    for _ in range(2):
-        for victim in victims:
-            stack.kill(victim)
-        for victim in victims:
-            await stack.restarted(victim)
-    over.set()
-    await all_found(stack, http, await sending)
+    async with sending.during("kill-" + "-".join(victims)):
+        for _ in range(2):
+            for victim in victims:
+                stack.kill(victim)
+            for victim in victims:
+                await stack.restarted(victim)
 
 
-@pytest.mark.parametrize("victim", ["documents", "kafka", "mongo"])
-async def test_what_was_acknowledged_survives_a_hang(stack: Stack, http: httpx.AsyncClient, victim: str) -> None:
+@pytest.mark.parametrize(
+    "victims", [("documents", "aggregates"), ("ingest",), ("kafka",), ("mongo", "valkey")], ids="+".join
+)
+async def test_what_was_acknowledged_survives_a_hang(stack: Stack, sending: Sending, victims: Sequence[str]) -> None:
     """A process that stands still for twenty seconds, its connections open, is the harder kind of away."""
-    records, over = records_of(f"hang-{victim}"), asyncio.Event()
-    sending = asyncio.create_task(send_until_over(stack, http, records, over))
-    stack.suspend(victim)
-    try:
-        await asyncio.sleep(20)  # the length of the hang is what is tested; nothing is waited for
-    finally:
-        stack.resume(victim)
-    over.set()
-    await all_found(stack, http, await sending)
+    async with sending.during("hang-" + "-".join(victims)):
+        for victim in victims:
+            stack.suspend(victim)
+        try:
+            await asyncio.sleep(20)  # the length of the hang is what is tested; nothing is waited for
+        finally:
+            for victim in victims:
+                stack.resume(victim)
+
+
+@pytest.mark.parametrize("name", ["documents", "aggregates"])
+async def test_what_was_acknowledged_survives_rebalances(stack: Stack, sending: Sending, name: str) -> None:
+    """Another worker comes, dies, comes back and goes: each time every partition changes hands amid its batches."""
+    another = another_of(stack, name)
+    async with sending.during(f"rebalance-{name}"):
+        await stack.supervisor.start([another])
+        stack.kill(another.name)
+        await stack.restarted(another.name)
+        await stack.stop(another.name)
+
+
+def another_of(stack: Stack, name: str) -> Process:
+    """A second process of a service, which listens elsewhere."""
+    port = f"{name}_metrics"
+    elsewhere = {**stack.profile.ports, port: on_free_ports(stack.profile).ports[port]}
+    (another,) = services(replace(stack.profile, ports=elsewhere), [name])
+    return replace(another, name=f"another-{name}", log=stack.profile.logs / f"another-{name}.log")
+
+
+async def test_all_of_it_was_worth_the_name(sending: Sending) -> None:
+    """Last: how much was sent while processes fell."""
+    assert sending.sent >= IN_ALL
