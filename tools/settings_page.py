@@ -20,7 +20,7 @@ from common.settings import (
 )
 from documents.settings import DocumentsSettings
 from ingest.settings import IngestSettings
-from lake.settings import WriterSettings
+from lake.settings import MaintenanceSettings, WriterSettings
 from localstack.profile import DEFAULT_PORTS, port_variable
 from query_api.settings import QueryApiSettings
 from signals.notifier.settings import NotifierSettings
@@ -42,6 +42,7 @@ _SERVICES = {
     "aggregates": AggregatesSettings,
     "notifier": NotifierSettings,
     "lake writer": WriterSettings,
+    "lake maintenance": MaintenanceSettings,
     "query-api": QueryApiSettings,
 }
 

@@ -28,6 +28,8 @@ DEFAULT_PORTS: Final[Mapping[str, int]] = {
     "documents_metrics": 9102,
     "aggregates_metrics": 9103,
     "notifier_metrics": 9105,
+    "lake_writer_metrics": 9110,
+    "lake_maintenance_metrics": 9111,
 }
 
 _SELDOM_USED: Final = range(15_000, 32_000)
@@ -90,7 +92,17 @@ class Profile:
             "TWINSTREAM_REDIS_URL": self.redis_url,
             "TWINSTREAM_SECRET": self._secret(),
             "TWINSTREAM_WEBHOOK_ALLOW_LOOPBACK": "true",
+            **self._lake(),
             **{port_variable(name): str(port) for name, port in self.ports.items()},
+        }
+
+    def _lake(self) -> dict[str, str]:
+        """A lake beside the servers' data, seconds behind the log: whoever tries it waits for no five minutes."""
+        return {
+            "TWINSTREAM_LAKE_CATALOG_URI": f"sqlite:///{self.data}/lake/catalog.db",
+            "TWINSTREAM_LAKE_WAREHOUSE": str(self.data / "lake" / "warehouse"),
+            "TWINSTREAM_LAKE_COMMIT_SECONDS": os.environ.get("TWINSTREAM_LAKE_COMMIT_SECONDS", "5"),
+            "TWINSTREAM_LAKE_SNAPSHOT_HOURS": os.environ.get("TWINSTREAM_LAKE_SNAPSHOT_HOURS", "2"),
         }
 
     def _secret(self) -> str:

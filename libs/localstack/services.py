@@ -22,6 +22,8 @@ SERVICES: Final[dict[str, Service]] = {
     "notifier": Service("signals.notifier"),
     "ingest": Service("ingest", ("ingest",)),
     "query_api": Service("query_api", ("query_api",)),
+    "lake_writer": Service("lake.writer"),
+    "lake_maintenance": Service("lake.maintenance"),
 }
 
 

@@ -1,10 +1,10 @@
 """The lake's tables: their names, their columns and what is written beside their rows. The one definition of each.
 
-Columns carry the records' own names. Field ids are for ever: readers find columns by them, whatever they are called.
+Columns carry the records' own names. Readers find them by the field ids of the table that they read.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
 import pyarrow as pa
@@ -52,7 +52,6 @@ _PLACE: Final[tuple[tuple[str, IcebergType], ...]] = (
     ("kafka_timestamp", TimestamptzType()),
 )
 _PARENT: Final = "Stream_A_unique_identifier"
-_FIRST_SEEN: Final = 20
 
 
 def log_name(stream: Stream) -> str:
@@ -67,29 +66,12 @@ def latest_name(stream: Stream) -> str:
 
 def log_schema(stream: Stream) -> Schema:
     """Every version ever received, and where in Kafka it came from."""
-    required = {"unique_identifier", *(name for name, _ in _PLACE)}
-    columns = enumerate((*_RECORD, *_PLACE), start=1)
-    return Schema(
-        *(
-            NestedField(number, name, kind, required=name in required)
-            for number, (name, kind) in columns
-            if _has(stream, name)
-        )
-    )
+    return _schema(stream, (*_RECORD, *_PLACE), {"unique_identifier", *(name for name, _ in _PLACE)})
 
 
 def latest_schema(stream: Stream) -> Schema:
     """The greatest version of each id; `first_seen` is the smallest event time of all its versions."""
-    columns = [*enumerate(_RECORD, start=1), (_FIRST_SEEN, ("first_seen", TimestamptzType()))]
-    return Schema(
-        *(NestedField(number, name, kind, required=False) for number, (name, kind) in columns if _has(stream, name))
-    )
-
-
-def schema_of(table: str) -> Schema:
-    """The schema of a table, by its name."""
-    stream = Stream(table[0])
-    return log_schema(stream) if table == log_name(stream) else latest_schema(stream)
+    return _schema(stream, (*_RECORD, ("first_seen", TimestamptzType())), set())
 
 
 def log_partitions(stream: Stream) -> PartitionSpec:
@@ -111,5 +93,8 @@ def decode_positions(encoded: str | None) -> dict[int, int]:
     return {int(partition): offset for partition, offset in json.loads(encoded or "{}").items()}
 
 
-def _has(stream: Stream, column: str) -> bool:
-    return stream is Stream.B or column != _PARENT
+def _schema(stream: Stream, columns: Iterable[tuple[str, IcebergType]], required: Container[str]) -> Schema:
+    """Numbered from one on: a table that is made gives its fields ids in their order, whatever ours were."""
+    own = [(name, kind) for name, kind in columns if stream is Stream.B or name != _PARENT]
+    fields = enumerate(own, start=1)
+    return Schema(*(NestedField(n, name, kind, required=name in required) for n, (name, kind) in fields))

@@ -16,3 +16,35 @@ class WriterSettings(KafkaSettings, LakeSettings):
     lake_commit_bytes: int = Field(
         64 * 1024 * 1024, ge=1024, le=1024**3, description="bytes of records after which a commit waits no more"
     )
+
+
+class MaintenanceSettings(LakeSettings):
+    """When the lake's tables are tended, and how much that may take."""
+
+    lake_maintenance_metrics_port: Port = Field(
+        9111, description="port of the lake maintenance's /metrics, /healthz and /readyz"
+    )
+    lake_latest_minutes: float = Field(
+        60, ge=0.01, le=24 * 60, description="how often the tables of newest versions are brought up to the log"
+    )
+    lake_shard_rows: int = Field(
+        5_000_000, ge=1, le=100_000_000, description="newest versions that are rebuilt at a time"
+    )
+    lake_compaction_minutes: float = Field(60, ge=0.01, le=24 * 60, description="how often small files are looked for")
+    lake_small_files: int = Field(
+        64, ge=1, le=10_000, description="small files that a day may have before it is over; then one"
+    )
+    lake_expiry_minutes: float = Field(
+        60, ge=0.01, le=24 * 60, description="how often old snapshots and files are deleted"
+    )
+    lake_snapshot_hours: float = Field(
+        24, ge=0.01, le=24 * 366, description="how long a snapshot can be read, so that a result can be reproduced"
+    )
+    lake_snapshots: int = Field(500, ge=1, le=100_000, description="most snapshots of a table, beyond the grace")
+    lake_grace_minutes: float = Field(
+        60,
+        ge=0.01,
+        le=24 * 60,
+        description="how long everything stays that a query or a commit may still need; longer than either takes",
+    )
+    lake_memory_mb: int = Field(512, ge=64, le=1024 * 1024, description="memory of one of the lake's own queries")

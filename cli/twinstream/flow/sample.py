@@ -15,6 +15,7 @@ _LAG: Final = "twinstream_consumer_lag"
 _AGE: Final = "twinstream_record_age_seconds_bucket"
 
 _STORE: Final = "documents"  # the service whose results people look up
+_UNHURRIED: Final = "lake-writer"  # it gathers records for a commit, and is behind by that much all the time
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Sample:
     """Records since each service started, and how far workers are behind.
 
     `ages` counts the stored records that were at most so many seconds old when they became visible; `lag` is that of
-    the worker that is furthest behind, in records.
+    the worker that is furthest behind, in records; the lake's is not among them.
     """
 
     at_s: float
@@ -43,7 +44,7 @@ def sample(at_s: float, pages: Iterable[str]) -> Sample:
             accepted += reading.value
         elif reading.name == _APPLIED and labels["service"] == _STORE and labels["outcome"] != "rejected":
             stored += reading.value
-        elif reading.name == _LAG:
+        elif reading.name == _LAG and labels["service"] != _UNHURRIED:
             lags[labels["service"]] += reading.value
         elif reading.name == _AGE and labels["service"] == _STORE:
             ages[float(labels["le"])] += reading.value

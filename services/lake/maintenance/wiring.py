@@ -1,0 +1,88 @@
+"""The composition root of maintenance: the only place that joins its parts."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from common.clock import Clock, SystemClock
+from common.contracts import Stream
+from common.health import Health
+from common.process import until_available
+from lake.maintenance.compaction import LogCompaction
+from lake.maintenance.engine import Engine
+from lake.maintenance.expiry import Expiry, Keep
+from lake.maintenance.latest import LatestTables
+from lake.maintenance.rounds import Chore, Rounds
+from lake.modesty import be_modest
+from lake.running import run_all
+from lake.settings import MaintenanceSettings
+from lake.writer.log_table import LogTable
+from twinstream_lake.catalog import Catalog
+from twinstream_lake.layout import latest_name, log_name
+
+_MINUTE_MS = 60_000
+_HOUR_MS = 60 * _MINUTE_MS
+
+
+async def run(settings: MaintenanceSettings, stop: asyncio.Event) -> None:
+    """Work until `stop` is set.
+
+    Raises:
+        CannotStart: the configuration must change.
+        TryLater: the catalog was not there within a minute.
+    """
+    be_modest()
+    health = Health()
+    await run_all(
+        assembled(settings, health, SystemClock(), stop),
+        stop,
+        host=settings.metrics_host,
+        port=settings.lake_maintenance_metrics_port,
+        health=health,
+    )
+
+
+@asynccontextmanager
+async def assembled(
+    settings: MaintenanceSettings, health: Health, clock: Clock, stop: asyncio.Event
+) -> AsyncGenerator[Sequence[Rounds]]:
+    """The rounds, once the catalog is there."""
+    async with AsyncExitStack() as stack:
+        catalog = await until_available(partial(asyncio.to_thread, Catalog, settings), stop)
+        stack.callback(catalog.close)
+        latest = LatestTables(catalog, Engine(settings.lake_memory_mb), settings.lake_shard_rows)
+        await until_available(partial(asyncio.to_thread, latest.prepare), stop)
+        for stream in Stream:
+            await until_available(partial(asyncio.to_thread, LogTable(catalog, stream).prepare), stop)
+        rounds = Rounds(chores(settings, catalog, latest, clock))
+        health.add("maintenance", rounds.problem)
+        yield [rounds]
+
+
+def chores(settings: MaintenanceSettings, catalog: Catalog, latest: LatestTables, clock: Clock) -> list[Chore]:
+    """What there is to do, in its order: a tombstone goes once the latest knows of it, a file once nobody does."""
+    engine = Engine(settings.lake_memory_mb)
+    keep = Keep(
+        age_ms=int(settings.lake_snapshot_hours * _HOUR_MS),
+        snapshots=settings.lake_snapshots,
+        grace_ms=int(settings.lake_grace_minutes * _MINUTE_MS),
+    )
+    rebuilds = [
+        Chore(f"latest {stream}", settings.lake_latest_minutes * 60, partial(latest.rebuild, stream))
+        for stream in Stream
+    ]
+    compactions = [
+        Chore(
+            f"compaction {stream}",
+            settings.lake_compaction_minutes * 60,
+            LogCompaction(catalog, engine, stream, clock, settings.lake_small_files).run,
+        )
+        for stream in Stream
+    ]
+    expiries = [
+        Chore(f"expiry {table}", settings.lake_expiry_minutes * 60, Expiry(catalog, table, clock, keep).run)
+        for stream in Stream
+        for table in (log_name(stream), latest_name(stream))
+    ]
+    return [*rebuilds, *compactions, *expiries]
