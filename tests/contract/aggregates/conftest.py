@@ -61,6 +61,17 @@ class Valkey:
         """A plain client, which waits for a server that is starting."""
         return Redis(port=self.port, retry=Retry(ConstantBackoff(0.02), 250), retry_on_error=[RedisConnectionError])
 
+    def snapshot(self) -> bytes:
+        """All that it holds, as it writes it to its disk."""
+        with self.client() as client:
+            client.save()
+        return (self.folder / "dump.rdb").read_bytes()
+
+    def start_from(self, snapshot: bytes) -> None:
+        """Come back with what it held then."""
+        (self.folder / "dump.rdb").write_bytes(snapshot)
+        self.start()
+
     @staticmethod
     def free_port() -> int:
         return free_ports(1)[0]
@@ -113,6 +124,15 @@ class Cluster:
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     server = Valkey(tmp_path_factory.mktemp("valkey"), *free_ports(1), "--save", "")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[Valkey]:
+    """One that a test may kill and start from a snapshot."""
+    server = Valkey(tmp_path, *free_ports(1), "--save", "")
     server.start()
     yield server
     server.kill()

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +22,7 @@ from common.clock import ManualClock
 from common.contracts import RECORDS, Condition, RecordB, Stream, version_of
 from common.errors import Reposition, TryLater
 from common.kafka.batches import Batch, Partition
-from windows.connection import Connection
+from windows.connection import Connection, Script
 from windows.counts import Counts
 from windows.layout import HOUR_MS, MINUTE_MS, Generation, Layout, generation_key, held_name
 from windows.questions import Question, Unit, Window
@@ -65,8 +66,11 @@ class Model:
     def events(self) -> list[RecordB]:
         return [item for item in self.delivered() if isinstance(item, RecordB)]
 
-    def late(self) -> int:
-        return sum(record.ingested_at // 1000 - record.event_time > HORIZON_MS for record in self.events())
+    def late(self, since_ms: int) -> int:
+        return sum(
+            record.ingested_at // 1000 - record.event_time > HORIZON_MS and record.ingested_at // 1000 >= since_ms
+            for record in self.events()
+        )
 
     def count(self, question: Question, holds: Callable[[RecordB], bool]) -> int:
         events = question.unit is Unit.EVENTS
@@ -91,6 +95,7 @@ class World:
     control: dict[str, tuple[int, Condition]] = field(default_factory=dict)
     next_control: int = 1
     snapshot: dict[bytes, bytes] = field(default_factory=dict)
+    server: Any = None
 
     def __post_init__(self) -> None:
         self.redis.flushall()
@@ -140,16 +145,19 @@ class World:
                 await self.workers[worker].apply(batch, read(Stream.B, batch.entries)[0])
             await self.learn(worker)
 
-    async def crash(self, partition: int, count: int, worker: int) -> None:
-        """A worker dies in the middle: only the first shard got its batch."""
-        original = self.workers[worker].store
-        self.workers[worker].store = _DiesAfterTheFirstShard(self.connection, original.layout)
-        try:
-            await self.deliver(partition, 0, count, worker)
-        except _DiedError:
-            pass
-        finally:
-            self.workers[worker].store = original
+    async def crash(self, worker: int, after: int, work: tuple[Any, ...]) -> None:
+        """A worker dies between two steps of its work, and another one that knows nothing takes its place."""
+        mortal = WindowStore(_Mortal(self.connection, after), self.store.layout)
+        self.store, whole = mortal, self.store
+        for one in self.workers:
+            one.store = mortal
+        name, *arguments = work
+        with suppress(_DiedError):
+            await getattr(self, name)(*arguments)
+        self.store = whole
+        for one in self.workers:
+            one.store = whole
+        self.workers[worker] = StreamWindows(whole, Stream.B, self.clock)
 
     async def wait(self, minutes: int) -> None:
         self.clock.advance(ms=minutes * MINUTE_MS)
@@ -246,22 +254,44 @@ class World:
         found = (await counts.ask([question for question, _ in asked])).counts
         for (question, holds), count in zip(asked, found, strict=True):
             assert count == model.count(question, holds), question
+        assert await self.store.late(now_ms) == model.late(now_ms // HOUR_MS * HOUR_MS - HORIZON_MS)
 
     async def _level(self) -> bool:
         replies = [self.redis.hmget(base + ":pos", *map(str, range(PARTITIONS))) for base in self.store.layout.bases()]
         return all(reply == replies[0] for reply in replies)
 
 
+class WithRealSnapshots(World):
+    """The server writes its snapshot itself; it is killed, and started from it."""
+
+    async def save(self) -> None:
+        self.snapshot = {b"": self.server.snapshot()}
+
+    async def restore(self) -> None:
+        if self.snapshot:
+            self.server.kill()
+            self.server.start_from(self.snapshot[b""])
+
+
 class _DiedError(Exception):
     pass
 
 
-class _DiesAfterTheFirstShard(WindowStore):
-    async def apply(self, blobs: Any) -> Any:
-        answers = await super().apply({0: blobs[0]} if 0 in blobs else {})
-        if len(blobs) > 1:
-            raise _DiedError
-        return answers
+class _Mortal(Connection):
+    """A connection that is there for so many steps: a script on a shard is one."""
+
+    def __init__(self, connection: Connection, steps: int) -> None:
+        self._client = connection._client
+        self._steps = steps
+
+    async def run(self, script: Script, calls: Mapping[str, bytes]) -> dict[str, Any]:
+        replies: dict[str, Any] = {}
+        for key, blob in calls.items():
+            if self._steps == 0:
+                raise _DiedError
+            self._steps -= 1
+            replies |= await super().run(script, {key: blob})
+        return replies
 
 
 def _message(offset: int, item: RecordB | str) -> Message:
@@ -284,7 +314,6 @@ ARGUMENTS: dict[str, st.SearchStrategy[tuple[Any, ...]]] = {
     "send": st.tuples(st.lists(RECORD, min_size=1, max_size=5)),
     "deliver": st.tuples(PARTITION, st.integers(0, 3), st.integers(1, 5), WORKER),
     "skip": st.tuples(PARTITION, WORKER),
-    "crash": st.tuples(PARTITION, st.integers(1, 5), WORKER),
     "wait": st.tuples(st.sampled_from([1, 59, 61, 300])),
     "trim": st.just(()),
     "change": st.tuples(NAME, st.sampled_from([-1, 3, 7]), WORKER),
@@ -296,13 +325,24 @@ ARGUMENTS: dict[str, st.SearchStrategy[tuple[Any, ...]]] = {
     "restore": st.just(()),
     "check": st.just(()),
 }
-# How often each comes: a history without records says nothing, and one that is torn down all the time says little.
-WEIGHTS = {"send": 8, "deliver": 10, "check": 5, "fill": 3, "change": 2, "crash": 2}
-NAMES = st.sampled_from([name for name in ARGUMENTS for _ in range(WEIGHTS.get(name, 1))])
-STEPS = NAMES.flatmap(lambda name: ARGUMENTS[name].map(lambda arguments: (name, *arguments)))
 
 
-HISTORIES = st.lists(STEPS, min_size=20, max_size=50)
+def _step(name: str) -> st.SearchStrategy[tuple[Any, ...]]:
+    return ARGUMENTS[name].map(lambda arguments: (name, *arguments))
+
+
+WORK = st.sampled_from(["deliver", "deliver", "fill", "drop", "trim"]).flatmap(_step)
+ARGUMENTS["crash"] = st.tuples(WORKER, st.integers(0, 6), WORK)
+
+
+def histories(**weights: int) -> st.SearchStrategy[list[tuple[Any, ...]]]:
+    """Steps, each as often as its weight says: without records they say nothing, torn down all the time little."""
+    often = {"send": 8, "deliver": 10, "check": 5, "fill": 3, "change": 2, "crash": 2, **weights}
+    names = st.sampled_from([name for name in ARGUMENTS for _ in range(often.get(name, 1))])
+    return st.lists(names.flatmap(_step), min_size=20, max_size=50)
+
+
+HISTORIES = histories()
 UNHURRIED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
@@ -319,10 +359,18 @@ def test_every_count_equals_the_model_on_a_cluster(cluster: Any, steps: list[tup
     asyncio.run(_live(cluster, steps, shards=7))
 
 
-async def _live(server: Any, steps: list[tuple[Any, ...]], shards: int) -> None:
+@settings(max_examples=15, deadline=None, suppress_health_check=UNHURRIED)
+@given(steps=histories(crash=8, save=2, restore=3))
+def test_every_count_equals_the_model_though_all_that_can_die_does(mortal: Any, steps: list[tuple[Any, ...]]) -> None:
+    """Workers between any two steps, and the server, which comes back from an older snapshot; two take turns."""
+    asyncio.run(_live(mortal, steps, shards=3, world_of=WithRealSnapshots))
+
+
+async def _live(server: Any, steps: list[tuple[Any, ...]], shards: int, world_of: Any = World) -> None:
     connection = Connection(server.settings)
     with server.client() as redis:
-        world = World(connection, redis, shards)
+        world = world_of(connection, redis, shards)
+        world.server = server
         try:
             for name, *arguments in steps:
                 await getattr(world, name)(*arguments)
