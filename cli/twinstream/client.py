@@ -12,6 +12,7 @@ import httpx
 import msgspec
 
 from common.contracts import Scope, Stream
+from common.receipts import decode_receipt, encode_receipt
 from twinstream.errors import ProblemError, RecordError, UnreachableError
 from twinstream.retries import TRANSIENT, RetryPolicy, retry_after_s
 from twinstream.target import Target
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 LOOKUPS: Final = RetryPolicy(patience_s=10.0)
 MAX_PAGE: Final = 1000
+NOT_YET: Final = "not_yet"
 
 # Longer than ingest takes to answer that Kafka is away. A batch that is given up on here and written there all the same
 # would come after its own repetition and the batch that followed.
@@ -33,6 +35,7 @@ class Ingested(msgspec.Struct):
     accepted: int
     rejected: int
     errors: list[RecordError] = []
+    receipt: str | None = None
 
 
 class Page(msgspec.Struct):
@@ -73,6 +76,7 @@ class Client:
         self._waiting = waiting
         self._sleep = sleep
         self._reached = False
+        self._written: dict[tuple[str, int], int] = {}
         self._http = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {target.token()}", "User-Agent": "twinstream"},
             timeout=_TIMEOUT,
@@ -94,9 +98,31 @@ class Client:
         """Send records as NDJSON; returns once the log holds those that were accepted."""
         url = f"{self._target.ingest_url}/v1/streams/{stream}/records"
         headers = {"Content-Type": "application/x-ndjson"}
-        return _decoded(await self._call("POST", url, content=lines, headers=headers), Ingested)
+        answer = _decoded(await self._call("POST", url, content=lines, headers=headers), Ingested)
+        if answer.receipt is not None:
+            for place, offset in decode_receipt(answer.receipt).items():
+                self._written[place] = max(offset, self._written.get(place, 0))
+        return answer
+
+    @property
+    def receipt(self) -> str | None:
+        """Stands for all that this client sent; None before anything was written."""
+        return encode_receipt(self._written) if self._written else None
 
     # --- query-api --------------------------------------------------------------------------------------------------
+
+    async def finds_all_of(self, receipt: str) -> bool:
+        """Whether lookups find all that `receipt` stands for, now or within a second."""
+        waiting = {"wait_for": receipt, "timeout_ms": "1000"}
+        body = msgspec.json.encode({"ids": ["any"]})
+        headers = {"Content-Type": "application/json"}
+        try:
+            await self._call("POST", f"{self._target.url}/v1/b/lookup", params=waiting, content=body, headers=headers)
+        except ProblemError as problem:
+            if problem.code == NOT_YET:
+                return False
+            raise
+        return True
 
     async def record(self, stream: Stream, record_id: str) -> msgspec.Raw:
         """The newest version of a record, as JSON."""
@@ -216,7 +242,8 @@ class Client:
                     return response
                 failure = _problem(response)
                 asked_s = retry_after_s(response.headers.get("retry-after"), datetime.now(UTC))
-                may_pass = response.status_code in TRANSIENT
+                # Who waited for a receipt, and for no longer, has been answered.
+                may_pass = response.status_code in TRANSIENT and failure.code != NOT_YET
             failures += 1
             wait_s = self._retries.wait_s(failures, asked_s, random.random())  # noqa: S311  # spreads clients, no secret
             elapsed_s = asyncio.get_running_loop().time() - began

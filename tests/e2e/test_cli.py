@@ -167,7 +167,7 @@ async def test_the_demo_streams_synthetic_records_that_can_be_tried(twinstream: 
     assert "1,100 records sent" in out
     assert "1,100 accepted, 0 refused" in out
     tries = [line.split()[1:] for line in out.splitlines() if line.startswith("  ./twinstream")]
-    assert len(tries) == 3
+    assert len(tries) == 5
     for arguments in tries:
         assert await twinstream.until(bool, *arguments)
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from common.contracts import IncomingA
 from twinstream.console import err, out
+from twinstream.demo.arrival import until_found
 from twinstream.demo.debian import debian
 from twinstream.demo.shape import B_PER_A, MAX_A_IDS, Shape
 from twinstream.demo.source import Source, Witness, outgoing
@@ -20,7 +21,7 @@ from twinstream.demo.truth import TruthFile
 from twinstream.retries import RetryPolicy
 from twinstream.sending.pace import UNLIMITED, Pace, parse_rate, wave_size
 from twinstream.sending.reporter import Course
-from twinstream.sending.run import INTERRUPTED, PATIENCE_S, Ended, Sending, run
+from twinstream.sending.run import INTERRUPTED, PATIENCE_S, Sending, run
 from twinstream.sending.summary import show, summary_of
 from twinstream.sending.tally import Refusal, Tally
 from twinstream.sending.waves import Wave, waves
@@ -106,14 +107,16 @@ def _stream(target: Target, source: Source, per_second: float | None, truths: Tr
         pace=Pace(per_second, time.monotonic),
     )
     ended = run(target, sending, RetryPolicy(patience_s=PATIENCE_S))
-    _tell(sending.tally, ended, witness)
+    show(summary_of(sending.tally, 0, ended.seconds), out())
+    if ended.receipt is not None:
+        until_found(target, ended.receipt)
+    _tell(sending.tally, witness)
     if not ended.finished:
         raise typer.Exit(INTERRUPTED)
 
 
-def _tell(tally: Tally, ended: Ended, witness: Witness) -> None:
+def _tell(tally: Tally, witness: Witness) -> None:
     console = out()
-    show(summary_of(tally, 0, ended.seconds), console)
     if tally.accepted and witness.shown is not None:
         console.print("\nTry what was sent:\n")
         for command in commands(*witness.shown):
@@ -121,6 +124,12 @@ def _tell(tally: Tally, ended: Ended, witness: Witness) -> None:
 
 
 def commands(b_id: str, a_id: str) -> list[str]:
-    """Three commands that show a B, its parent, and its siblings."""
+    """Commands that show a B, its parent, its siblings, and how many there are."""
     a, b = shlex.quote(a_id), shlex.quote(b_id)
-    return [f"./twinstream get a {a}", f"./twinstream get b {b}", f"./twinstream children {a} --limit 5"]
+    return [
+        f"./twinstream get a {a}",
+        f"./twinstream get b {b}",
+        f"./twinstream children {a} --limit 5",
+        "./twinstream count b --hours 24",
+        "./twinstream count b --hours 168 --series",
+    ]

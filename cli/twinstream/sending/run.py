@@ -19,10 +19,12 @@ INTERRUPTED: Final = 130  # exit status after Ctrl-C, as shells count it
 
 
 class Ended(NamedTuple):
-    """How a sending ended; `finished` is False after Ctrl-C."""
+    """How a sending ended; `finished` is False, and there is no receipt, after Ctrl-C."""
 
     finished: bool
     seconds: float
+    receipt: str | None = None
+    """Stands for all that was sent."""
 
 
 class Sending(NamedTuple):
@@ -47,16 +49,17 @@ def run(target: Target, sending: Sending, retries: RetryPolicy) -> Ended:
     began_s = time.monotonic()
     try:
         with reporting(sending.course, sending.tally.sent) as reporter:
-            asyncio.run(_run(target, sending, retries, reporter))
+            receipt = asyncio.run(_run(target, sending, retries, reporter))
     except KeyboardInterrupt:
         return Ended(finished=False, seconds=time.monotonic() - began_s)
-    return Ended(finished=True, seconds=time.monotonic() - began_s)
+    return Ended(finished=True, seconds=time.monotonic() - began_s, receipt=receipt)
 
 
-async def _run(target: Target, sending: Sending, retries: RetryPolicy, reporter: Reporter) -> None:
+async def _run(target: Target, sending: Sending, retries: RetryPolicy, reporter: Reporter) -> str | None:
     def done(wave: Wave, refused: list[Refusal]) -> None:
         sending.done(wave, refused)
         reporter.advanced(sending.tally)
 
     async with Client(target, retries=retries, waiting=reporter.waiting) as client:
         await deliver_all(client, sending.waves, sending.tally, done, sending.pace)
+        return client.receipt

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from common.receipts import encode_receipt
 from twinstream.__main__ import main
 from twinstream.target import Target
 
+RECEIPT = encode_receipt({("records.b", 0): 7})
 KEY = "tsk_0123456789ab_" + "0" * 64
 
 
@@ -54,7 +56,7 @@ def ingested(request: Request) -> Answer:
     accepted = len(request.lines) - len(errors)
     if not accepted:
         return problem(422, "records_refused", accepted=0, rejected=len(errors), errors=errors)
-    body = {"accepted": accepted, "rejected": len(errors), "receipt": "r", "errors": errors}
+    body = {"accepted": accepted, "rejected": len(errors), "receipt": RECEIPT, "errors": errors}
     return Answer(207 if errors else 202, json.dumps(body).encode())
 
 

@@ -3,6 +3,7 @@
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,13 +20,13 @@ def no_debian(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_synthetic_records_are_streamed_and_summed_up(service, command) -> None:
-    """With three commands to try, whose ids were sent."""
+    """With commands to try, whose ids were sent."""
     result = command("demo", "--synthetic", "--records", "2200")
     assert result.status == 0
     assert "2,200 records sent" in result.out
     records = {json.loads(line)["unique_identifier"]: json.loads(line) for line in service.accepted}
     tried = [shlex.split(line) for line in result.out.splitlines() if line.strip().startswith("./twinstream")]
-    assert [words[1] for words in tried] == ["get", "get", "children"]
+    assert [words[1] for words in tried] == ["get", "get", "children", "count", "count"]
     a_id, b_id = tried[0][3], tried[1][3]
     assert a_id in records
     assert records[b_id]["Stream_A_unique_identifier"] == a_id == tried[2][2]
@@ -83,8 +84,40 @@ def test_a_rate_is_kept(service, command) -> None:
 
 def test_commands_survive_a_shell() -> None:
     """Whatever the ids are."""
-    for words in map(shlex.split, commands("it's/1 $(x)", "a b")):
-        assert words[3 if words[1] == "get" else 2] in {"it's/1 $(x)", "a b"}
+    get_a, get_b, children, *_ = map(shlex.split, commands("it's/1 $(x)", "a b"))
+    assert (get_a[3], get_b[3], children[2]) == ("a b", "it's/1 $(x)", "a b")
+
+
+def test_it_ends_once_what_was_sent_can_be_looked_up(service, command) -> None:
+    """By the receipts of all of it: the store may be seconds behind the log."""
+    asked: list[str] = []
+    ordinary = service.answer
+
+    def behind_at_first(request: Any) -> Any:
+        if "/v1/b/lookup" not in request.path:
+            return ordinary(request)
+        asked.append(request.path)
+        return service.problem(504, "not_yet") if len(asked) < 3 else service.created(b'{"items": [null]}')
+
+    service.answer = behind_at_first
+    result = command("demo", "--synthetic", "--records", "110")
+    assert result.status == 0
+    assert len(asked) == 3
+    assert all("wait_for=" in path for path in asked)
+    assert "can be looked up" in result.err
+
+
+def test_a_key_that_may_not_look_up_does_not_wait(service, command) -> None:
+    """It sent all the same."""
+    ordinary = service.answer
+
+    def without_reading(request: Any) -> Any:
+        return service.problem(403, "forbidden") if "/lookup" in request.path else ordinary(request)
+
+    service.answer = without_reading
+    result = command("demo", "--synthetic", "--records", "110")
+    assert result.status == 0
+    assert "can be looked up" not in result.err
 
 
 def test_a_witness_remembers_the_a_with_the_most_b() -> None:
