@@ -12,6 +12,7 @@ from twinstream.console import report
 from twinstream.count import count
 from twinstream.demo.command import demo
 from twinstream.down import down
+from twinstream.erase import erase
 from twinstream.errors import CliError
 from twinstream.get import get
 from twinstream.init import init
@@ -86,6 +87,7 @@ app.command()(send)
 app.command()(get)
 app.command()(children)
 app.command()(count)
+app.command()(erase)
 app.add_typer(conditions.app, name="conditions")
 app.add_typer(keys.app, name="keys")
 app.add_typer(rejected.app, name="rejected")

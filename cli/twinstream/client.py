@@ -38,6 +38,12 @@ class Ingested(msgspec.Struct):
     receipt: str | None = None
 
 
+class Receipt(msgspec.Struct):
+    """What an erasure answers."""
+
+    receipt: str
+
+
 class Page(msgspec.Struct):
     """A piece of a list; items as the service wrote them."""
 
@@ -205,6 +211,21 @@ class Client:
             answer = await self._send_json("POST", f"{self._target.url}/v1/rejected/replay", body)
             found += msgspec.json.decode(answer, type=Page).items
         return found
+
+    async def erase(self, stream: Stream, record_id: str) -> str:
+        """Erase all that was sent under an id; returns a receipt to wait for."""
+        answer = await self._call("DELETE", f"{self._target.url}/v1/{stream}/{segment(record_id)}")
+        return _decoded(answer, Receipt).receipt
+
+    async def taken_in(self, stream: Stream, receipt: str) -> None:
+        """Wait until lookups and counts have taken in what a receipt stands for.
+
+        Raises:
+            ProblemError: they have not within half a minute.
+        """
+        waiting = {"wait_for": receipt, "timeout_ms": "30000"}
+        await self._call("GET", f"{self._target.url}/v1/a/{segment('?')}/b", params={**waiting, "limit": "1"})
+        await self._call("GET", f"{self._target.url}/v1/counts/{stream}", params={**waiting, "hours": "1"})
 
     # --- calls ------------------------------------------------------------------------------------------------------
 

@@ -214,8 +214,9 @@ class Condition(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Collections:
-    """Names of the collections; a record's collection is named as its stream."""
+    """Names of the collections; a record's collection is named as its stream, and numbered once it was rebuilt."""
 
+    GENERATIONS: Final = "generations"
     POSITIONS: Final = "positions"
     ALERTS: Final = "alerts"
     DELIVERIES: Final = "deliveries"
@@ -223,12 +224,15 @@ class Collections:
     REJECTED: Final = "rejected"
 
     @staticmethod
-    def of(stream: Stream) -> str:
-        return stream.value
+    def of(stream: Stream, generation: int = 0) -> str:
+        return f"{stream.value}.r{generation}" if generation else stream.value
 
 
 class StoredA(msgspec.Struct, kw_only=True, gc=False):
-    """The document of an id of stream A: its newest version. Written by `documents`, read by `query-api`."""
+    """The document of an id of stream A: its newest version. Written by `documents`, read by `query-api`.
+
+    An id that was erased has a document without these fields for a while, `documents.writes` says what for.
+    """
 
     id: str = msgspec.field(name="_id")
     number: float
@@ -253,6 +257,18 @@ class StoredPosition(msgspec.Struct, kw_only=True):
 
     id: str = msgspec.field(name="_id")  # `position_id`
     offset: int
+    writes: list[int] | None = None  # the generations that every document goes into; None: the one that answers
+
+
+class StoredGeneration(msgspec.Struct, kw_only=True):
+    """Which collection answers for a stream; absent, the first, 0. A rebuild fills the next one, then switches."""
+
+    id: Stream = msgspec.field(name="_id")
+    number: int = 0
+
+
+GENERATION_KEPT_S: Final = 10.0
+"""How long the former collection stays, written to as before: whoever has asked less than that ago reads on in it."""
 
 
 class StoredReplay(msgspec.Struct, kw_only=True):

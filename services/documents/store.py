@@ -7,12 +7,12 @@ import asyncio
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pymongo
 from bson.errors import BSONError
 from bson.int64 import Int64
-from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, DeleteOne, IndexModel, UpdateOne, WriteConcern
+from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, UpdateOne, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
@@ -27,19 +27,23 @@ from pymongo.errors import (
 
 from common import metrics
 from common.concurrency import all_of
-from common.contracts import Collections, RecordB, Stream, position_id
+from common.contracts import RECORDS, Collections, Stream, position_id
 from common.errors import CannotStart, Reposition, TryLater, unfit_secret
 from common.kafka.batches import Partition
 from common.settings import MongoSettings
 from documents.versions import Upsert
+from documents.writes import erasure, guarded
 
 SERVICE: Final = "documents"
 
+# The marks of erased ids go once no worker can be about to write what came before.
+_MARKS: Final = IndexModel([("erased_at", ASCENDING)], expireAfterSeconds=86_400, sparse=True)
 # The B of an A: newest first, and by id, in an order that no refresh disturbs.
-INDEXES: Final = [
+_CHILDREN: Final = [
     IndexModel([("a_id", ASCENDING), ("event_time", DESCENDING), ("_id", ASCENDING)]),
     IndexModel([("a_id", ASCENDING), ("_id", ASCENDING)]),
 ]
+INDEXES: Final[Mapping[Stream, Sequence[IndexModel]]] = {Stream.A: [_MARKS], Stream.B: [_MARKS, *_CHILDREN]}
 
 # An index on documents that are already there takes its time, and an interrupted build begins anew.
 INDEX_TIMEOUT_S: Final = 1800
@@ -60,7 +64,15 @@ _REFUSED: Final = {
 _NOT_LET_IN: Final = {13, 18, 8000}  # Unauthorized, AuthenticationFailed, AtlasError
 _UNENCODABLE: Final = (BSONError, UnicodeEncodeError, OverflowError)
 
-_Write = UpdateOne | DeleteOne
+_STREAMS: Final = {topic: stream for stream, topic in RECORDS.items()}
+
+
+class Writing(NamedTuple):
+    """Into which generations of a stream's documents a partition is written, and what its position says of it."""
+
+    generations: Sequence[int]
+    told: Sequence[int] | None
+    """What the position holds, for a compare-and-set; None where it holds nothing yet."""
 
 
 class DocumentStore:
@@ -80,6 +92,7 @@ class DocumentStore:
             settings.mongo_database, write_concern=WriteConcern("majority", j=True)
         )
         self._calls = asyncio.Semaphore(_CALLS_AT_ONCE)
+        self._writing: dict[Partition, Writing] = {}
 
     @property
     def database(self) -> AsyncDatabase[dict[str, Any]]:
@@ -99,11 +112,33 @@ class DocumentStore:
         """
         with translated("prepare"):
             await self._client.admin.command("ping")  # the long patience below would also wait for a server
-            with pymongo.timeout(INDEX_TIMEOUT_S):
-                await self._of(Stream.B).create_indexes(INDEXES)
+        for stream, generation in (await self.generations()).items():
+            await self.make_indexes(stream, generation)
 
-    async def upsert(self, stream: Stream, upserts: Sequence[Upsert]) -> list[tuple[Upsert, str]]:
-        """Store each of `upserts`, at most one per id, unless a greater version is there.
+    async def make_indexes(self, stream: Stream, generation: int) -> None:
+        """Make the indexes of one collection that are missing.
+
+        Raises:
+            TryLater: MongoDB is away.
+        """
+        with translated("prepare"), pymongo.timeout(INDEX_TIMEOUT_S):
+            await self.documents(stream, generation).create_indexes(INDEXES[stream])
+
+    async def generations(self) -> dict[Stream, int]:
+        """Which generation answers for each stream.
+
+        Raises:
+            TryLater: MongoDB is away.
+        """
+        with translated("generations"):
+            found = await self._database[Collections.GENERATIONS].find().to_list()
+        numbers = {document["_id"]: document["number"] for document in found}
+        return {stream: numbers.get(stream.value, 0) for stream in Stream}
+
+    async def upsert(
+        self, stream: Stream, upserts: Sequence[Upsert], into: Sequence[int] = (0,)
+    ) -> list[tuple[Upsert, str]]:
+        """Store each of `upserts`, at most one per id, in the generations `into`, unless a greater version is there.
 
         Returns:
             Those that MongoDB will never take, with what it says.
@@ -111,18 +146,23 @@ class DocumentStore:
         Raises:
             TryLater: some or all may not have been written.
         """
-        refused = await self._write("upsert", stream, [guarded(upsert) for upsert in upserts])
+        writes = [guarded(upsert) for upsert in upserts]
+        refused: dict[int, str] = {}
+        for generation in into:
+            refused |= await self._write("upsert", self.documents(stream, generation), writes)
         return [(upserts[index], detail) for index, detail in sorted(refused.items())]
 
-    async def erase(self, stream: Stream, ids: Collection[str]) -> None:
-        """Delete the documents of `ids`.
+    async def erase(self, stream: Stream, ids: Mapping[str, int], now_ms: int, into: Sequence[int] = (0,)) -> None:
+        """Erase the documents of `ids` that are older than their tombstones, which stand at these offsets.
 
         Raises:
             TryLater: some or all may still be there.
         """
-        refused = await self._write("erase", stream, [DeleteOne({"_id": record_id}) for record_id in ids])
-        if refused:
-            raise TryLater(f"MongoDB did not erase {len(refused)} documents")
+        writes = [erasure(record_id, offset, now_ms) for record_id, offset in ids.items()]
+        for generation in into:
+            refused = await self._write("erase", self.documents(stream, generation), writes)
+            if refused:
+                raise TryLater(f"MongoDB did not erase {len(refused)} documents")
 
     async def positions(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
         """The next offset to read of each of `partitions`; those that have none yet are left out.
@@ -133,61 +173,80 @@ class DocumentStore:
         ids = {position_id(*partition): partition for partition in partitions}
         with translated("positions"):
             found = await self._positions.find({"_id": {"$in": list(ids)}}).to_list()
+        told = {ids[document["_id"]]: document.get("writes") for document in found}
+        await self._learn({partition: told.get(partition) for partition in partitions})
         return {ids[document["_id"]]: document["offset"] for document in found}
 
-    async def confirm(self, partition: Partition, believed: int) -> None:
-        """Make sure that the position is `believed`, where 0 stands for none.
+    async def writing(self, partition: Partition) -> Writing:
+        """Into which generations `partition` is to be written, as its position said when it was last asked.
 
         Raises:
-            Reposition: it is another.
             TryLater: MongoDB is away.
         """
-        stored = (await self.positions([partition])).get(partition, 0)
-        if stored != believed:
-            raise Reposition(f"the position of {position_id(*partition)} is {stored}, not {believed}")
+        if partition not in self._writing:
+            await self.positions([partition])
+        return self._writing[partition]
 
-    async def move(self, partition: Partition, believed: int, offset: int) -> None:
-        """Set the position to `offset` if it still is `believed`, where 0 stands for none.
+    async def _learn(self, told: Mapping[Partition, Sequence[int] | None]) -> None:
+        silent = any(writes is None and partition.topic in _STREAMS for partition, writes in told.items())
+        answering = await self.generations() if silent else {}
+        for partition, writes in told.items():
+            if partition.topic in _STREAMS:
+                generations = [answering[_STREAMS[partition.topic]]] if writes is None else writes
+                self._writing[partition] = Writing(generations, writes)
+
+    async def move(self, partition: Partition, believed: int, offset: int, writing: Writing | None = None) -> None:
+        """Set the position to `offset` if it still is `believed`, 0 for none, and says what `writing` was told.
 
         Raises:
-            Reposition: it is another.
+            Reposition: it is another, or what was written has to be written into other generations, too.
             TryLater: it may or may not have been set.
         """
-        where = {"_id": position_id(*partition), "offset": believed}
+        where: dict[str, Any] = {"_id": position_id(*partition), "offset": believed}
+        fields: dict[str, Any] = {"offset": Int64(offset)}
+        if writing is not None:
+            where["writes"] = writing.told
+            fields["writes"] = writing.generations
         with translated("move"):
             try:
-                result = await self._positions.update_one(
-                    where, {"$set": {"offset": Int64(offset)}}, upsert=believed == 0
-                )
+                result = await self._positions.update_one(where, {"$set": fields}, upsert=believed == 0)
             except DuplicateKeyError:  # there is one, and it is not 0
                 moved = False
             else:
                 moved = result.matched_count == 1 or result.upserted_id is not None
         if not moved:
-            raise Reposition(f"the position of {position_id(*partition)} is not {believed}")
+            self._writing.pop(partition, None)
+            raise Reposition(f"the position of {position_id(*partition)} is not {believed}, or was told more")
+        if writing is not None:
+            self._writing[partition] = Writing(writing.generations, writing.generations)
+
+    def documents(self, stream: Stream, generation: int) -> AsyncCollection[dict[str, Any]]:
+        """The collection of one generation."""
+        return self._database[Collections.of(stream, generation)]
 
     @property
     def _positions(self) -> AsyncCollection[dict[str, Any]]:
         return self._database[Collections.POSITIONS]
 
-    def _of(self, stream: Stream) -> AsyncCollection[dict[str, Any]]:
-        return self._database[Collections.of(stream)]
-
-    async def _write(self, operation: str, stream: Stream, writes: Sequence[_Write]) -> dict[int, str]:
+    async def _write(
+        self, operation: str, collection: AsyncCollection[dict[str, Any]], writes: Sequence[UpdateOne]
+    ) -> dict[int, str]:
         """Make all of `writes`, in no order; returns what is wrong with those that are refused, by index."""
         starts = range(0, len(writes), _WRITES_PER_CALL)
         parts = await all_of(
-            self._write_part(operation, stream, writes[start : start + _WRITES_PER_CALL]) for start in starts
+            self._write_part(operation, collection, writes[start : start + _WRITES_PER_CALL]) for start in starts
         )
         return {
             start + index: detail for start, part in zip(starts, parts, strict=True) for index, detail in part.items()
         }
 
-    async def _write_part(self, operation: str, stream: Stream, writes: Sequence[_Write]) -> dict[int, str]:
+    async def _write_part(
+        self, operation: str, collection: AsyncCollection[dict[str, Any]], writes: Sequence[UpdateOne]
+    ) -> dict[int, str]:
         try:
             async with self._calls:
                 with translated(operation):
-                    await self._of(stream).bulk_write(writes, ordered=False)
+                    await collection.bulk_write(writes, ordered=False)
         except BulkWriteError as error:
             return _refused(error)
         except _UNENCODABLE as error:
@@ -195,37 +254,10 @@ class DocumentStore:
                 return {0: f"It cannot be encoded as BSON: {error}"}
             # The driver does not say which one it is.
             half = len(writes) // 2
-            first = await self._write_part(operation, stream, writes[:half])
-            second = await self._write_part(operation, stream, writes[half:])
+            first = await self._write_part(operation, collection, writes[:half])
+            second = await self._write_part(operation, collection, writes[half:])
             return first | {half + index: detail for index, detail in second.items()}
         return {}
-
-
-def guarded(upsert: Upsert) -> UpdateOne:
-    """An update that makes `upsert` the document of its id unless a greater version is; either way first_seen falls.
-
-    What came from outside stands in a $literal: a text may begin with a dollar, and is no expression for that. Fields
-    that are not there yet compare as null, which is less than any number.
-    """
-    record, version, first_seen, _ = upsert
-    ours = [Int64(part) for part in version]
-    event_time, ingested_at, content_hash = ours
-    document: dict[str, Any] = {"number": record.number}
-    if isinstance(record, RecordB):
-        document["a_id"] = record.a_id
-    document |= {
-        "text": record.text,
-        "event_time": event_time,
-        "ingested_at": ingested_at,
-        "content_hash": content_hash,
-    }
-    greater = {"$gt": [ours, ["$event_time", "$ingested_at", "$content_hash"]]}
-    merged = [
-        "$$ROOT",
-        {"$cond": [greater, {"$literal": document}, {}]},
-        {"first_seen": {"$min": ["$first_seen", Int64(first_seen)]}},
-    ]
-    return UpdateOne({"_id": record.id}, [{"$replaceWith": {"$mergeObjects": merged}}], upsert=True)
 
 
 @contextmanager

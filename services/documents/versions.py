@@ -29,8 +29,8 @@ class Upsert(NamedTuple):
 class Changes:
     """What a batch comes to. Every message is counted once: in `upserts`, `folded`, `tombstones` or `refusals`."""
 
-    erased: set[str] = field(default_factory=set)
-    """Ids to erase before anything is written."""
+    erased: dict[str, int] = field(default_factory=dict)
+    """Ids to erase before anything is written, each with the offset of its last tombstone."""
     upserts: dict[str, Upsert] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     folded: int = 0
@@ -46,9 +46,9 @@ class Changes:
             upsert = greater._replace(first_seen=min(known.first_seen, upsert.first_seen))
         self.upserts[record.id] = upsert
 
-    def erase(self, record_id: str) -> None:
+    def erase(self, record_id: str, offset: int) -> None:
         self.tombstones += 1
-        self.erased.add(record_id)
+        self.erased[record_id] = offset
         if self.upserts.pop(record_id, None) is not None:
             self.folded += 1
 
@@ -63,7 +63,7 @@ def fold(stream: Stream, entries: Iterable[Entry]) -> Changes:
             changes.refusals.append(Refusal(entry, refused.code, refused.detail))
             continue
         if isinstance(said, str):
-            changes.erase(said)
+            changes.erase(said, entry.offset)
         else:
             changes.take(said, entry)
     return changes

@@ -47,7 +47,7 @@ async def assembled(
     store = DocumentStore(settings)
     rejected = RejectedStore(store, settings.rejected_days)
     producer = Producer(settings)
-    records = Worker(store, Rejections(producer), clock)
+    records = Worker(store, rejected, Rejections(producer), clock)
     handler = ByTopic(store, dict.fromkeys(RECORDS.values(), records) | {REJECTED: Projection(store, rejected)})
     loop = BatchLoop(
         settings,

@@ -8,6 +8,7 @@ from common.clock import Clock
 from common.contracts import RECORDS, Stream
 from common.kafka.batches import Batch, Partition
 from common.kafka.rejections import Refusal, Rejections, put_aside
+from documents.rejected_store import RejectedStore
 from documents.store import SERVICE, DocumentStore
 from documents.versions import Changes, Upsert, fold
 
@@ -18,8 +19,9 @@ _AGES_PER_BATCH: Final = 100
 class Worker:
     """Applies batches: all of them any number of times, in any cut and in any order that ends with the newest."""
 
-    def __init__(self, store: DocumentStore, rejections: Rejections, clock: Clock) -> None:
+    def __init__(self, store: DocumentStore, rejected: RejectedStore, rejections: Rejections, clock: Clock) -> None:
         self._store = store
+        self._rejected = rejected
         self._rejections = rejections
         self._clock = clock
 
@@ -35,16 +37,15 @@ class Worker:
         """
         stream = _STREAMS[batch.partition.topic]
         changes = fold(stream, batch.entries)
+        writing = await self._store.writing(batch.partition)
         if changes.erased:
-            # Another worker may have gone past this batch and stored anew what we would erase. An upsert needs no such
-            # care: a greater version holds its own.
-            await self._store.confirm(batch.partition, batch.position)
-            await self._store.erase(stream, changes.erased)
-        refused = await self._store.upsert(stream, list(changes.upserts.values()))
+            await self._store.erase(stream, changes.erased, self._clock.now_ms(), writing.generations)
+            await self._rejected.erase(stream, changes.erased)
+        refused = await self._store.upsert(stream, list(changes.upserts.values()), writing.generations)
         refusals = changes.refusals + [Refusal(one.entry, "refused_by_store", detail) for one, detail in refused]
         # After the writes: while MongoDB is away the batch comes again and again, and each time would put them aside.
         await self._put_aside(batch.partition, stream, refusals)
-        await self._store.move(batch.partition, batch.position, batch.next_position)
+        await self._store.move(batch.partition, batch.position, batch.next_position, writing)
         self._count(stream, changes, len(refused))
 
     async def _put_aside(self, partition: Partition, stream: Stream, refusals: Sequence[Refusal]) -> None:

@@ -160,3 +160,38 @@ async def test_every_trace_of_a_large_batch_has_its_last_line(client: Any) -> No
         while missing := [a for a in answers if a.headers["x-trace-id"] not in log.read_text()]:
             await asyncio.sleep(0.1)
     assert missing == []
+
+
+async def test_an_erased_id_is_gone_everywhere_and_may_come_again(client) -> None:
+    """Its document, its place among the B of an A, its counts, and what was rejected under it; what follows is new."""
+    a_id, b_id = f"a-{secrets.token_hex(6)}", f"b-{secrets.token_hex(6)}"
+    record = {"unique_identifier": b_id, "Stream_A_unique_identifier": a_id, "number": 1, "text": "personal"}
+    await client.send("b", record)
+    await client.send("b", {**record, "number": "personal"})
+    await client.found("b", b_id)
+    assert await rejected_of(client, b_id, 1)
+    erased = await client.http.delete(f"{client.product.query_url}/v1/b/{b_id}")
+    assert (erased.status_code, erased.json()["unique_identifier"]) == (202, b_id)
+    waiting = {"wait_for": erased.json()["receipt"], "timeout_ms": 20_000}
+    answer = await client.http.get(f"{client.product.query_url}/v1/b/{b_id}", params=waiting)
+    assert answer.status_code == 404
+    children = await client.http.get(f"{client.product.query_url}/v1/a/{a_id}/b", params=waiting)
+    assert children.json()["items"] == []
+    count = await client.http.get(
+        f"{client.product.query_url}/v1/counts/b", params={**waiting, "a_id": a_id, "hours": 1}
+    )
+    assert count.json()["count"] == 0
+    assert await rejected_of(client, b_id, 0)
+    await client.send("b", {**record, "text": "anew"})
+    found = await client.found("b", b_id)
+    assert (found["text"], found["first_seen"]) == ("anew", found["event_time"])
+
+
+async def rejected_of(client, record_id: str, count: int) -> bool:
+    """Whether so many are rejected under an id, sooner or later."""
+    async with asyncio.timeout(20):
+        while True:
+            page = await client.http.get(f"{client.product.query_url}/v1/rejected", params={"stream": "b"})
+            if sum(one["record_id"] == record_id for one in page.json()["items"]) == count:
+                return True
+            await asyncio.sleep(0.05)

@@ -20,7 +20,7 @@ from query_api.rejected_views import (
     Replayed,
     ReplayRequest,
 )
-from query_api.views import AFound, ARecord, BFound, BPage, BRecord, Lookup
+from query_api.views import AFound, ARecord, BFound, BPage, BRecord, Erased, Lookup
 from windows.questions import Unit
 
 _A: Final = ARecord(
@@ -152,4 +152,5 @@ EXAMPLES: Final[dict[str, msgspec.Struct]] = {
     "replayed": ReplayAnswer(
         dry_run=False, items=[Replayed(id=_REJECTED.id, outcome=Outcome.REPLAYED, receipt=_RECEIPT)]
     ),
+    "erased": Erased(stream=Stream.A, id="a-1", receipt=_RECEIPT),
 }

@@ -116,7 +116,7 @@ async def children(  # noqa: PLR0913  # one for each query parameter
     order: InOrder = Order.TIME,
 ) -> Response:
     parts = parts_of(request)
-    walk = Walk(_checked(record_id), order, parse_since(since))
+    walk = Walk(checked_id(record_id), order, parse_since(since))
     after = None if cursor is None else parts.cursors.read(walk, cursor)
     found = await parts.store.children(walk, after, limit + 1)  # one more tells whether there is another page
     items, more = found[:limit], len(found) > limit
@@ -151,7 +151,7 @@ async def lookup_b(request: Request) -> Response:
 
 
 async def _single(request: Request, stream: Stream, encoded_id: str) -> Response:
-    id_ = _checked(encoded_id)
+    id_ = checked_id(encoded_id)
     record = await parts_of(request).single[stream].get(id_)
     if record is None:
         raise Refused("not_found", f"There is no record of stream {stream.upper()} with the id {id_!r}.")
@@ -166,7 +166,12 @@ async def _bulk(request: Request, stream: Stream) -> Response:
     return encoded({"items": [view(found[id_]) if id_ in found else None for id_ in ids]})
 
 
-def _checked(encoded_id: str) -> str:
+def checked_id(encoded_id: str) -> str:
+    """An id out of a path.
+
+    Raises:
+        Refused: invalid_parameter; no record can have it.
+    """
     id_ = decoded_id(encoded_id)
     if problem := problem_of_id(id_):
         raise misfit("path.record_id", f"{problem}.")

@@ -10,6 +10,7 @@ from common.contracts import StoredA, Stream
 from query_api.coalescing import Coalescer
 from query_api.condition_book import ConditionBook
 from query_api.cursors import Cursors
+from query_api.erasures import Erasures
 from query_api.key_ring import KeyRing
 from query_api.rejected_store import RejectedStore
 from query_api.replays import Replays
@@ -29,6 +30,7 @@ class Parts:
     conditions: ConditionBook
     rejected: RejectedStore
     replays: Replays
+    erasures: Erasures
     counts: Counts
     count_position: Coalescer[int]
     clock: Clock

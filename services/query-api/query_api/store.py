@@ -1,18 +1,20 @@
 """Reading the stored records out of MongoDB: the only importer of its driver here, which translates its errors."""
 
 import asyncio
+import math
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from bson.errors import BSONError
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import InvalidName, InvalidOperation, PyMongoError
 
 from common import metrics
-from common.contracts import STORED, Collections, StoredA, StoredB, Stream
+from common.contracts import GENERATION_KEPT_S, STORED, Collections, StoredA, StoredB, Stream
 from common.errors import CannotStart, TryLater, unfit_secret
 from common.settings import MongoSettings
 from query_api.walks import Order, Place, Walk
@@ -24,6 +26,10 @@ _SORTS: Final = {
     Order.TIME: [("event_time", DESCENDING), ("_id", ASCENDING)],
     Order.ID: [("_id", ASCENDING)],
 }
+
+T = TypeVar("T")
+
+Documents = AsyncCollection[dict[str, Any]]
 
 
 class Store:
@@ -39,10 +45,10 @@ class Store:
             )
         except (PyMongoError, ValueError) as error:  # a bad port is a ValueError
             raise CannotStart(unfit_secret("TWINSTREAM_MONGO_URI", error)) from None
-        database = self._client[settings.mongo_database]
-        self._positions = database[Collections.POSITIONS]
-        self._collections = {stream: database[Collections.of(stream)] for stream in Stream}
-        self.database = database
+        self.database = self._client[settings.mongo_database]
+        self._positions = self.database[Collections.POSITIONS]
+        self._served: Mapping[Stream, int] = {}
+        self._served_at = -math.inf
         self._problem: str | None = "MongoDB has not answered yet"
 
     async def close(self) -> None:
@@ -56,12 +62,34 @@ class Store:
         """Ask MongoDB whether it is there, again and again, for as long as the process lives."""
         while True:
             try:
-                with translated("ping"):
-                    await self._client.admin.command("ping")
+                await self._learn()
                 self._problem = None
             except TryLater as error:
                 self._problem = str(error)
             await asyncio.sleep(_WATCH_EVERY_S)
+
+    async def _learn(self) -> None:
+        """Ask which generation of documents answers for each stream."""
+        asked_at = time.monotonic()
+        with translated("generations"):
+            found = await self.database[Collections.GENERATIONS].find().to_list()
+        numbers = {document["_id"]: document["number"] for document in found}
+        self._served, self._served_at = {stream: numbers.get(stream.value, 0) for stream in Stream}, asked_at
+
+    async def _read(self, stream: Stream, read: Callable[[Documents], Awaitable[list[T]]]) -> list[T]:
+        """What `read` finds in the collection that answers for `stream`.
+
+        A rebuild leaves the former collection in place for a while. Whoever asked less than that ago may read in it; a
+        process that stood still in between reads once more, in the one that has taken its place.
+        """
+        if time.monotonic() - self._served_at > _WATCH_EVERY_S * 2:
+            await self._learn()
+        while True:
+            number, asked_at = self._served[stream], self._served_at
+            found = await read(self.database[Collections.of(stream, number)])
+            if time.monotonic() - asked_at < GENERATION_KEPT_S:
+                return found
+            await self._learn()
 
     async def find(self, stream: Stream, ids: Collection[str]) -> dict[str, StoredA]:
         """The records of `ids` by id; those that do not exist are left out.
@@ -76,8 +104,9 @@ class Store:
                 found = [await self._find(stream, parts[0])]
             else:
                 found = await asyncio.gather(*(self._find(stream, part) for part in parts))
-        records = (msgspec.convert(document, STORED[stream]) for documents in found for document in documents)
-        return {record.id: record for record in records}
+        # An id that was erased has a document without a record.
+        documents = (one for part in found for one in part if "event_time" in one)
+        return {one["_id"]: msgspec.convert(one, STORED[stream]) for one in documents}
 
     async def positions(self, names: Collection[str]) -> dict[str, int]:
         """The next offset that the documents will take in, by `position_id`; unknown ones are left out.
@@ -95,18 +124,22 @@ class Store:
         Raises:
             TryLater: MongoDB is away or overloaded.
         """
-        with translated("children"):
+
+        async def read(documents: Documents) -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = []
             for query in _queries(walk, after):
-                cursor = self._collections[Stream.B].find(query, sort=_SORTS[walk.order], limit=limit - len(found))
+                cursor = documents.find(query, sort=_SORTS[walk.order], limit=limit - len(found))
                 found += await cursor.batch_size(limit + 1).to_list()
                 if len(found) == limit:
                     break
-        return msgspec.convert(found, list[StoredB])
+            return found
+
+        with translated("children"):
+            return msgspec.convert(await self._read(Stream.B, read), list[StoredB])
 
     async def _find(self, stream: Stream, ids: list[str]) -> list[dict[str, Any]]:
         query = {"_id": ids[0] if len(ids) == 1 else {"$in": ids}}
-        return await self._collections[stream].find(query, batch_size=len(ids) + 1).to_list()
+        return await self._read(stream, lambda documents: documents.find(query, batch_size=len(ids) + 1).to_list())
 
 
 def _queries(walk: Walk, after: Place | None) -> list[dict[str, Any]]:

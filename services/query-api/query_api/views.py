@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from common.contracts import ID_SCHEMA, MAX_ID_CHARACTERS, StoredA, StoredB
+from common.contracts import ID_SCHEMA, MAX_ID_CHARACTERS, StoredA, StoredB, Stream
 from common.instants import rfc3339_ms, rfc3339_us
 
 MAX_LOOKUP_IDS: Final = 1000
@@ -106,7 +106,15 @@ class BFound(msgspec.Struct, kw_only=True):
     items: list[BRecord | None]
 
 
-SCHEMAS: Final = (ARecord, BRecord, BPage, Lookup, AFound, BFound)
+class Erased(msgspec.Struct, kw_only=True):
+    """An id whose erasure stands in the log."""
+
+    stream: Stream
+    id: Annotated[str, Meta(examples=["a-1"])] = msgspec.field(name="unique_identifier")
+    receipt: Annotated[str, Meta(description="To wait for with `wait_for`, on lookups and on counts.")]
+
+
+SCHEMAS: Final = (ARecord, BRecord, BPage, Lookup, AFound, BFound, Erased)
 
 
 def view(stored: StoredA) -> ARecord | BRecord:

@@ -22,6 +22,7 @@ from query_api import (
     conditions_api,
     count_views,
     counts_api,
+    erasures_api,
     key_views,
     keys_api,
     lookups,
@@ -32,6 +33,7 @@ from query_api import (
 from query_api.coalescing import Coalescer
 from query_api.condition_book import ConditionBook
 from query_api.cursors import Cursors
+from query_api.erasures import Erasures
 from query_api.examples import EXAMPLES
 from query_api.key_ring import KeyRing
 from query_api.parts import Parts
@@ -46,7 +48,7 @@ SERVICE: Final = "query-api"
 
 _DESCRIPTION: Final = """\
 Look up records by their id, alone or many at once, list the B of an A, count in rolling windows, look through what
-was rejected and replay it, and manage conditions and API keys.
+was rejected and replay it, erase ids, and manage conditions and API keys.
 
 Every call but those under `health` needs a key: `Authorization: Bearer <key>`. Every error is a problem document
 (RFC 9457) with a stable `code`; `docs/errors.md` lists them all. Times are UTC.
@@ -102,6 +104,7 @@ async def assembled(settings: QueryApiSettings, health: Health, stop: asyncio.Ev
             conditions=ConditionBook(control, clock),
             rejected=rejected,
             replays=Replays(rejected, producer, clock, max_record_bytes=settings.max_record_bytes),
+            erasures=Erasures(producer, clock),
             counts=counts,
             count_position=Coalescer(counts.positions),
             clock=clock,
@@ -133,4 +136,5 @@ def _app(parts: Parts, authenticator: Authenticator, health: Health) -> FastAPI:
     app.include_router(conditions_api.writing)
     app.include_router(rejected_api.reading)
     app.include_router(rejected_api.writing)
+    app.include_router(erasures_api.router)
     return app

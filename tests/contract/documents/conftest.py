@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from common.contracts import RecordB, version_of
 from common.kafka.producer import Producer
 from common.kafka.rejections import Rejections
 from common.settings import KafkaSettings, MongoSettings
+from documents.rejected_store import RejectedStore
 from documents.store import DocumentStore
 from documents.versions import Upsert
 from documents.worker import Worker
@@ -40,10 +42,10 @@ async def store(fresh_mongo: MongoSettings) -> AsyncIterator[DocumentStore]:
 def upsert() -> Callable[..., Upsert]:
     """A version of a B of which only what is said matters."""
 
-    def upsert(**fields: Any) -> Upsert:
+    def upsert(offset: int = 0, **fields: Any) -> Upsert:
         known = {"id": "x", "a_id": "a", "number": 1.0, "text": "t", "event_time": 5, "ingested_at": 5}
         record = RecordB(**{**known, **fields})
-        return Upsert(record, version_of(record), record.event_time, entry=None)
+        return Upsert(record, version_of(record), record.event_time, entry=SimpleNamespace(offset=offset))
 
     return upsert
 
@@ -71,4 +73,4 @@ async def producer(fresh_kafka: KafkaSettings) -> AsyncIterator[Producer]:
 @pytest.fixture
 def worker(store: DocumentStore, producer: Producer) -> Worker:
     """The handler as it runs; its clock stands an hour after the epoch."""
-    return Worker(store, Rejections(producer), ManualClock(3_600_000))
+    return Worker(store, RejectedStore(store, kept_days=30), Rejections(producer), ManualClock(3_600_000))

@@ -46,6 +46,7 @@ class Step:
     records: int
     overtaken: bool  # ...the position is found to be another: written, but not moved
     forgets: int | None  # ...the server comes back without the last so many messages' position
+    late: int | None = None  # ...a worker that stood still writes what lies so far back once more
 
 
 def model(history: Sequence[Entry]) -> dict[str, dict[str, Any]]:
@@ -99,13 +100,14 @@ steps = st.builds(
     records=st.integers(1, 5),
     overtaken=st.sampled_from([False, False, True]),
     forgets=st.sampled_from([None, None, 1, 5, 20]),
+    late=st.sampled_from([None, None, 0, 3, 9]),
 )
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories, happenings=st.lists(steps, min_size=4, max_size=8))
 async def test_documents_end_as_the_history_says(worker, database, history, happenings) -> None:
-    """Cuts, redeliveries, overtaken workers and a forgetful server change nothing of the end."""
+    """Cuts, redeliveries, overtaken workers, late ones and a forgetful server change nothing of the end."""
     await database.b.delete_many({})
     await database.positions.delete_many({})
     for step in happenings:
@@ -128,6 +130,10 @@ async def apply(worker: Worker, database: Any, history: Sequence[Entry], step: S
     except Reposition:
         assert step.overtaken
         await set_position(database, PARTITION, position)
+    if step.late is not None:
+        start = max(0, position - step.late)
+        with pytest.raises(Reposition):
+            await worker.apply(Batch(PARTITION, 1_000_000, history[start : start + step.records]))
     if step.forgets is not None:
         await set_position(database, PARTITION, max(0, position - step.forgets))
     return True
@@ -143,7 +149,8 @@ async def set_position(database: Any, partition: Partition, offset: int) -> None
 
 async def stored(database: Any, prefix: str = "") -> dict[str, dict[str, Any]]:
     """The documents whose ids begin with `prefix`, by what follows it."""
-    documents = await database.b.find({"_id": {"$gte": prefix, "$lt": prefix + "\U0010ffff"}}).to_list()
+    where = {"_id": {"$gte": prefix, "$lt": prefix + "\U0010ffff"}, "event_time": {"$exists": True}}
+    documents = await database.b.find(where, {"erased_through": 0}).to_list()
     return {id_: one | {"_id": id_} for one in documents if (id_ := one["_id"].removeprefix(prefix)) is not None}
 
 

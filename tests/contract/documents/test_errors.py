@@ -118,9 +118,9 @@ async def test_a_server_that_is_away_is_tried_later(upsert) -> None:
     store = DocumentStore(away)
     calls = [
         store.upsert(Stream.B, [upsert()]),
-        store.erase(Stream.B, ["x"]),
+        store.erase(Stream.B, {"x": 0}, 0),
         store.positions([Partition("records.b", 0)]),
-        store.confirm(Partition("records.b", 0), 0),
+        store.writing(Partition("records.b", 0)),
         store.move(Partition("records.b", 0), 0, 1),
         store.prepare(),
     ]

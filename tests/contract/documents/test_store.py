@@ -1,6 +1,8 @@
 """Claims on documents and positions in a real server of MongoDB's protocol."""
 
+from datetime import UTC
 from itertools import permutations
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,13 @@ HOSTILE_TEXTS = [
 ]
 
 PARTITION = Partition("records.b", 0)
+NOW_MS = 1_790_000_000_000
+
+
+async def records_of(database: Any) -> list[str]:
+    """The ids that have a record, in order: those that were erased have a mark alone."""
+    found = await database.b.find({"event_time": {"$exists": True}}).sort("_id").to_list()
+    return [one["_id"] for one in found]
 
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS, ids=ascii)
@@ -95,6 +104,7 @@ async def test_integers_are_int64_however_small(store, database, upsert) -> None
 
 async def test_many_are_written_and_refused_each_by_itself(store, database, upsert) -> None:
     """One that the store will never take keeps none of the others back, and is told apart over several calls."""
+    await database.a.drop()
     await database.create_collection("a", validator={"text": {"$ne": "refuse me"}})
     bad = {3, 250, 599}
     versions = [upsert(id=f"x{n}", text="refuse me" if n in bad else "t") for n in range(600)]
@@ -126,16 +136,45 @@ async def test_one_that_the_driver_cannot_encode_is_refused_alone(store, databas
 
 async def test_nothing_to_write_is_nothing_to_do(store) -> None:
     assert await store.upsert(Stream.B, []) == []
-    await store.erase(Stream.B, [])
+    await store.erase(Stream.B, {}, NOW_MS)
 
 
 async def test_erased_documents_are_gone_and_may_come_again(store, database, upsert) -> None:
     """An id that is written after its erasure begins anew: first_seen too."""
     await store.upsert(Stream.B, [upsert(event_time=1), upsert(id="y")])
-    await store.erase(Stream.B, ["x", "was never there"])
-    assert [one["_id"] for one in await database.b.find().to_list()] == ["y"]
-    await store.upsert(Stream.B, [upsert(event_time=3)])
+    await store.erase(Stream.B, {"x": 1, "was never there": 2}, NOW_MS)
+    assert await records_of(database) == ["y"]
+    await store.upsert(Stream.B, [upsert(offset=3, event_time=3)])
     assert (await database.b.find_one({"_id": "x"}))["first_seen"] == 3
+
+
+async def test_what_stands_before_a_tombstone_never_comes_back(store, database, upsert) -> None:
+    """However late a worker that was overtaken writes it, before the id is sent anew or after."""
+    late = upsert(offset=0, event_time=9, text="erased")
+    await store.erase(Stream.B, {"x": 1}, NOW_MS)
+    await store.upsert(Stream.B, [late])
+    assert await records_of(database) == []
+    await store.upsert(Stream.B, [upsert(offset=2, text="new")])
+    await store.upsert(Stream.B, [late])
+    assert (await database.b.find_one({"_id": "x"}))["text"] == "new"
+
+
+async def test_a_tombstone_that_comes_late_leaves_what_was_sent_since(store, database, upsert) -> None:
+    """An overtaken worker may erase again what another has already erased and stored anew."""
+    await store.erase(Stream.B, {"x": 1}, NOW_MS)
+    await store.upsert(Stream.B, [upsert(offset=2)])
+    await store.erase(Stream.B, {"x": 1}, NOW_MS)
+    assert await records_of(database) == ["x"]
+    await store.erase(Stream.B, {"x": 3}, NOW_MS)
+    assert await records_of(database) == []
+
+
+async def test_the_mark_of_an_erased_id_goes_by_itself(store, database) -> None:
+    """It holds the id, and is of no use once nobody can be about to write what came before; records stay."""
+    await store.erase(Stream.B, {"x": 1}, NOW_MS)
+    indexes = await database.b.index_information()
+    assert indexes["erased_at_1"]["expireAfterSeconds"] == 86_400
+    assert (await database.b.find_one({"_id": "x"}))["erased_at"].replace(tzinfo=UTC).timestamp() * 1000 == NOW_MS
 
 
 async def test_streams_are_apart(store, database, upsert) -> None:
@@ -148,7 +187,7 @@ async def test_streams_are_apart(store, database, upsert) -> None:
 async def test_the_indexes_are_there_and_making_them_again_is_no_matter(store, database) -> None:
     await store.prepare()
     made = {tuple(index["key"].items()) for index in await (await database.b.list_indexes()).to_list()}
-    assert made == {(("_id", 1),)} | {tuple(index.document["key"].items()) for index in INDEXES}
+    assert made == {(("_id", 1),)} | {tuple(index.document["key"].items()) for index in INDEXES[Stream.B]}
 
 
 async def test_a_position_moves_from_where_it_is_believed_to_be(store) -> None:
@@ -164,9 +203,6 @@ async def test_a_position_that_is_another_is_left_alone(store, believed: int) ->
     await store.move(PARTITION, 0, 5)
     with pytest.raises(Reposition):
         await store.move(PARTITION, believed, 7)
-    with pytest.raises(Reposition):
-        await store.confirm(PARTITION, believed)
-    await store.confirm(PARTITION, 5)
     assert await store.positions([PARTITION]) == {PARTITION: 5}
 
 
@@ -176,7 +212,7 @@ async def test_a_position_that_was_lost_altogether_is_noticed(store, database) -
     await database.positions.delete_many({})
     with pytest.raises(Reposition):
         await store.move(PARTITION, 5, 7)
-    await store.confirm(PARTITION, 0)
+    assert await store.positions([PARTITION]) == {}
 
 
 async def test_positions_of_partitions_are_apart(store) -> None:

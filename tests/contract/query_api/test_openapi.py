@@ -26,6 +26,8 @@ class Operation(NamedTuple):
     def scope(self) -> Scope:
         if self.path.startswith("/v1/keys"):
             return Scope.ADMIN
+        if self.method == "DELETE" and self.path.startswith(("/v1/a/", "/v1/b/")):
+            return Scope.ADMIN
         if self.path == "/v1/rejected/replay":
             return Scope.INGEST
         return Scope.RULES if self.path.startswith("/v1/conditions") and self.method != "GET" else Scope.READ

@@ -176,3 +176,19 @@ def test_a_reader_that_has_seen_enough_ends_the_command(service) -> None:
         running.stdout.close()
         assert running.stderr.read() == b""
         assert running.wait(30) == 1
+
+
+def test_an_id_is_erased_only_when_it_is_meant(service, command) -> None:
+    """It cannot be undone; the command ends once lookups and counts have followed."""
+    answers = [b'{"receipt": "r"}', b"{}", b"{}"]
+    service.answer = lambda _request: service.created(answers[len(service.requests)])
+    assert "--yes" in command("erase", "b", "b/1").err
+    assert service.requests == []
+    result = command("erase", "b", "b/1", "--yes")
+    assert (result.status, result.out) == (0, "")
+    assert [(request.method, request.path.partition("?")[0]) for request in service.requests] == [
+        ("DELETE", "/v1/b/b%2F1"),
+        ("GET", "/v1/a/%3F/b"),
+        ("GET", "/v1/counts/b"),
+    ]
+    assert all("wait_for=r" in request.path for request in service.requests[1:])

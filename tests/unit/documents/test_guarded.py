@@ -1,19 +1,20 @@
 """Claims on the shape of the update that MongoDB gets."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 from bson.int64 import Int64
 
 from common.contracts import STORED, RecordA, RecordB, Stream, version_of
-from documents.store import guarded
 from documents.versions import Upsert
+from documents.writes import guarded
 
 HOSTILE = "$where"
 
 
 def upsert_of(record: RecordA) -> Upsert:
-    return Upsert(record, version_of(record), record.event_time, entry=None)
+    return Upsert(record, version_of(record), record.event_time, entry=SimpleNamespace(offset=0))
 
 
 def a_record() -> RecordA:
@@ -74,5 +75,5 @@ def test_times_and_hashes_are_int64_however_small() -> None:
     (written,) = literals(update._doc)
     integers = [value for value in outside_literals(update._doc) if isinstance(value, int)]
     integers += [written[name] for name in ("event_time", "ingested_at", "content_hash")]
-    assert len(integers) == 7
+    assert len(integers) == 8
     assert {type(value) for value in integers} == {Int64}

@@ -20,6 +20,8 @@ DRIVERS = {
     "pymongo": [
         "services/documents/store.py",
         "services/documents/rejected_store.py",
+        "services/documents/generations.py",
+        "services/documents/writes.py",
         "services/query-api/query_api/store.py",
         "services/query-api/query_api/rejected_store.py",
         "services/query-api/query_api/alert_store.py",
