@@ -24,6 +24,7 @@ from lake.settings import MaintenanceSettings, WriterSettings
 from localstack.profile import DEFAULT_PORTS, port_variable
 from query_api.settings import QueryApiSettings
 from signals.notifier.settings import NotifierSettings
+from signals.scan.settings import ScanSettings
 
 _SHARED = {
     "Every process": Settings,
@@ -40,6 +41,7 @@ _SERVICES = {
     "ingest": IngestSettings,
     "documents": DocumentsSettings,
     "aggregates": AggregatesSettings,
+    "scan": ScanSettings,
     "notifier": NotifierSettings,
     "lake writer": WriterSettings,
     "lake maintenance": MaintenanceSettings,

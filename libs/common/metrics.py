@@ -67,6 +67,25 @@ DELIVERY_ATTEMPTS = Counter(
 DELIVERY_AGE = Histogram(
     "twinstream_delivery_age_seconds", "From an alert's being stored to its arrival", ["kind"], buckets=_AGES
 )
+RULE_HITS = Counter(
+    "twinstream_rule_hits_total", "Records that a rule held for, repetitions included", ["rule", "stream"]
+)
+ALERTS_WRITTEN = Counter(
+    "twinstream_alerts_written_total", "Alerts written to the log, repetitions included", ["stream"]
+)
+SLOW_SCANS = Counter(
+    "twinstream_slow_scans_total",
+    "Records on which the set of regexes gave up, so that each was looked for by itself",
+    ["stream"],
+)
+RULES_IN_FORCE = Gauge("twinstream_rules_in_force", "Rules that records are matched against")
+RULES_AS_OF = Gauge("twinstream_rules_as_of_offset", "Offset of the control topic up to which all rules are in force")
+RULES_REFUSED = Gauge(
+    "twinstream_rules_refused", "1 while the newest rules cannot be compiled and the former ones stay in force, else 0"
+)
+RULES_COMPILE_SECONDS = Histogram(
+    "twinstream_rules_compile_seconds", "From a change of the rules to all of them compiled", buckets=_SECONDS
+)
 APPLY_BATCH = Histogram("twinstream_apply_batch_records", "Records per batch", ["service"], buckets=_COUNTS)
 STORE_SECONDS = Histogram("twinstream_store_seconds", "One call to a store", ["service", "operation"], buckets=_SECONDS)
 STORE_FAILURES = Counter(

@@ -54,6 +54,12 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "invalid_expression": Problem(
         422, "The expression does not work", "Mend it at the line and column that `errors` names."
     ),
+    "unknown_rule": Problem(404, "There is no such rule", "Take one that GET /v1/rules lists."),
+    "rule_exists": Problem(409, "There is a rule of that name", "Change it with PUT, or choose another name."),
+    "too_many_rules": Problem(409, "There are as many rules as can be", "Delete one that nobody needs."),
+    "invalid_rule": Problem(
+        422, "The rule cannot be", "See `errors`: what is wrong, by a code of its own, and what would be right."
+    ),
     "stale": Problem(503, "The counts are older than you would take", "Ask again, or allow for more staleness."),
     "last_admin_key": Problem(409, "The last admin key stays", "Make another key with the scope admin first."),
     "sealed_otherwise": Problem(
@@ -85,5 +91,6 @@ RECORD: Final[dict[str, str]] = {
     "event_time_out_of_range": "An event time lies between the year 2000 and five minutes from now.",
     "undecodable": "A message in the log that is no record: written by something else than ingest.",
     "truncated": "The rejected record's bytes were cut when it was put aside: it can be replayed mended only.",
+    "scan_failed": "The rules could not be applied to this record: a fault of ours, to be mended before a replay.",
     "refused_by_store": "The store will never take this record as it is.",
 }

@@ -27,6 +27,7 @@ DEFAULT_PORTS: Final[Mapping[str, int]] = {
     "ingest_metrics": 9101,
     "documents_metrics": 9102,
     "aggregates_metrics": 9103,
+    "scan_metrics": 9104,
     "notifier_metrics": 9105,
     "lake_writer_metrics": 9110,
     "lake_maintenance_metrics": 9111,

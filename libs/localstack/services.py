@@ -19,6 +19,7 @@ class Service(NamedTuple):
 SERVICES: Final[dict[str, Service]] = {
     "documents": Service("documents"),
     "aggregates": Service("aggregates"),
+    "scan": Service("signals.scan"),
     "notifier": Service("signals.notifier"),
     "ingest": Service("ingest", ("ingest",)),
     "query_api": Service("query_api", ("query_api",)),

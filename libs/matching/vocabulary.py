@@ -70,9 +70,19 @@ class Vocabulary:
         Raises:
             RegexSetError: the engine gave up.
         """
-        folded = Derived.folded(text)
-        scan = Scan(folded, self._keywords.search(folded))
+        scan = self._scan_keywords(text)
         if self._regex_set is not None:
             found = self._regex_set.search(scan.cleaned.text)
             scan.add_regexes({~place: self._regexes[~place] for place in found})
         return scan
+
+    def scan_singly(self, text: str) -> Scan:
+        """The same, one regex after the other: what each takes by itself, none of them is without an answer."""
+        scan = self._scan_keywords(text)
+        cleaned = scan.cleaned.text
+        scan.add_regexes({n: regex for n, regex in self._regexes.items() if next(regex.find(cleaned), None)})
+        return scan
+
+    def _scan_keywords(self, text: str) -> Scan:
+        folded = Derived.folded(text)
+        return Scan(folded, self._keywords.search(folded))

@@ -131,6 +131,12 @@ class ControlTable:
             raise TryLater(f"control took the write of {kind}/{entry_id}, but it was not read back in time") from None
         return offset
 
+    async def wait_past(self, offset: int, within_s: float) -> None:
+        """Wait until this table is past `offset`, for so long at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s), self._advanced:
+                await self._advanced.wait_for(lambda: self._next > offset)
+
     async def _read_to_the_end(self) -> None:
         """Read everything that was written before now.
 

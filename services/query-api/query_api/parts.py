@@ -14,6 +14,7 @@ from query_api.erasures import Erasures
 from query_api.key_ring import KeyRing
 from query_api.rejected_store import RejectedStore
 from query_api.replays import Replays
+from query_api.rule_book import RuleBook
 from query_api.store import Store
 from windows.counts import Counts
 
@@ -31,6 +32,7 @@ class Parts:
     rejected: RejectedStore
     replays: Replays
     erasures: Erasures
+    rules: RuleBook
     counts: Counts
     count_position: Coalescer[int]
     clock: Clock

@@ -9,14 +9,15 @@ from typing import Final
 from fastapi import FastAPI
 
 from common.clock import SystemClock
-from common.contracts import Stream
+from common.contracts import ControlKind, Stream
 from common.health import Health, StatusServer
 from common.http.app import create_app, serve
 from common.http.auth import Authenticator
-from common.kafka.control import ControlTable
+from common.kafka.control import TYPES, ControlTable
 from common.kafka.producer import Producer
 from common.kafka.topics import check_topics
 from common.process import until_available
+from matching.rules import Rule
 from query_api import (
     condition_views,
     conditions_api,
@@ -28,6 +29,8 @@ from query_api import (
     lookups,
     rejected_api,
     rejected_views,
+    rule_views,
+    rules_api,
     views,
 )
 from query_api.coalescing import Coalescer
@@ -39,6 +42,7 @@ from query_api.key_ring import KeyRing
 from query_api.parts import Parts
 from query_api.rejected_store import RejectedStore
 from query_api.replays import Replays
+from query_api.rule_book import RuleBook
 from query_api.settings import QueryApiSettings
 from query_api.store import Store
 from windows.connection import Connection
@@ -48,7 +52,7 @@ SERVICE: Final = "query-api"
 
 _DESCRIPTION: Final = """\
 Look up records by their id, alone or many at once, list the B of an A, count in rolling windows, look through what
-was rejected and replay it, erase ids, and manage conditions and API keys.
+was rejected and replay it, erase ids, and manage conditions, rules and API keys.
 
 Every call but those under `health` needs a key: `Authorization: Bearer <key>`. Every error is a problem document
 (RFC 9457) with a stable `code`; `docs/errors.md` lists them all. Times are UTC.
@@ -84,7 +88,7 @@ async def assembled(settings: QueryApiSettings, health: Health, stop: asyncio.Ev
     redis = Connection(settings)
     counts = Counts(redis, settings.redis_prefix, clock)
     producer = Producer(settings)
-    control = ControlTable(settings, producer, clock)
+    control = ControlTable(settings, producer, clock, types={**TYPES, ControlKind.RULE: Rule})
     health.add("control", control.problem)
     health.add("mongo", store.problem)
     async with AsyncExitStack() as stack:
@@ -105,6 +109,7 @@ async def assembled(settings: QueryApiSettings, health: Health, stop: asyncio.Ev
             rejected=rejected,
             replays=Replays(rejected, producer, clock, max_record_bytes=settings.max_record_bytes),
             erasures=Erasures(producer, clock),
+            rules=RuleBook(control),
             counts=counts,
             count_position=Coalescer(counts.positions),
             clock=clock,
@@ -125,6 +130,7 @@ def _app(parts: Parts, authenticator: Authenticator, health: Health) -> FastAPI:
             *count_views.SCHEMAS,
             *condition_views.SCHEMAS,
             *rejected_views.SCHEMAS,
+            *rule_views.SCHEMAS,
         ),
         examples=EXAMPLES,
     )
@@ -137,4 +143,6 @@ def _app(parts: Parts, authenticator: Authenticator, health: Health) -> FastAPI:
     app.include_router(rejected_api.reading)
     app.include_router(rejected_api.writing)
     app.include_router(erasures_api.router)
+    app.include_router(rules_api.reading)
+    app.include_router(rules_api.writing)
     return app

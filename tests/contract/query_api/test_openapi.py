@@ -30,7 +30,8 @@ class Operation(NamedTuple):
             return Scope.ADMIN
         if self.path == "/v1/rejected/replay":
             return Scope.INGEST
-        return Scope.RULES if self.path.startswith("/v1/conditions") and self.method != "GET" else Scope.READ
+        written = self.path.startswith(("/v1/conditions", "/v1/rules")) and self.method != "GET"
+        return Scope.RULES if written else Scope.READ
 
 
 @pytest_asyncio.fixture(scope="module")

@@ -15,7 +15,7 @@ import yaml
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
 from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule
 
-from common.contracts import RECORDS
+from common.contracts import ALERTS, RECORDS
 from twinstream.__main__ import app
 
 ROOT = Path(__file__).parents[3]
@@ -153,6 +153,10 @@ def test_only_the_arrows_of_the_design_are_open(parts, overlay) -> None:
         "podSelector": {"matchLabels": {"app.kubernetes.io/part-of": "twinstream"}},
         "policyTypes": ["Ingress", "Egress"],
     }
+    reaching = {
+        name for name, item in ours(overlay).items() if "twinstream/reaches-out" in pod(item)["metadata"]["labels"]
+    }
+    assert reaching == {"notifier"}
     for server, port in {"kafka": 9092, "mongo": 27017, "redis": 6379}.items():
         (egress,) = policies[server]["spec"]["egress"]
         assert egress["ports"] == [{"protocol": "TCP", "port": port}]
@@ -238,7 +242,7 @@ def test_production_scales_every_process_and_no_further_than_partitions(parts) -
         assert spec["scaleTargetRef"] == {"name": part.name}
         assert 2 <= spec["minReplicaCount"] <= spec["maxReplicaCount"] <= partitions
         triggers = [trigger["metadata"] for trigger in spec["triggers"]]
-        assert {trigger["topic"] for trigger in triggers} <= set(RECORDS.values())
+        assert {trigger["topic"] for trigger in triggers} <= {*RECORDS.values(), ALERTS}
         assert {trigger["consumerGroup"] for trigger in triggers} == {part.name}
         assert {trigger["bootstrapServers"] for trigger in triggers} == {bootstrap}
 

@@ -1,0 +1,1 @@
+"""Matches rules on every record that comes, and writes an alert for each that holds."""

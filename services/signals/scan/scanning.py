@@ -1,0 +1,110 @@
+"""What a batch of records comes to: alerts where rules hold, and what could not be taken. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from common.alerts import Alert, Span
+from common.contracts import Record, Stream
+from common.errors import Refused
+from common.kafka.batches import Entry
+from common.kafka.producer import Message
+from common.kafka.records import read_record
+from common.kafka.rejections import Refusal
+from common.telemetry import TRACEPARENT
+from matching.matcher import Hit, Matcher
+from matching.regexes import RegexSetError
+from matching.rules import alert_id
+
+_MAX_SHOWN_CHARACTERS: Final = 16 * 1024
+"""Of what was found in a text and by which patterns, beyond the first span: an alert has to fit into a message."""
+
+
+@dataclass
+class Scanned:
+    """What a batch came to. Every message is counted once: in `records`, `tombstones` or `refusals`."""
+
+    alerts: dict[str, Message] = field(default_factory=dict)
+    """By id: the same text twice in a batch is one alert."""
+    refusals: list[Refusal] = field(default_factory=list)
+    hits: Counter[str] = field(default_factory=Counter)
+    """How often each rule held, repetitions included."""
+    records: int = 0
+    tombstones: int = 0
+    slow: int = 0
+    """Records on which the set of regexes gave up, so that each regex was looked for by itself."""
+    ingested_us: list[int] = field(default_factory=list)
+    """When the records with alerts were ingested."""
+
+
+def scan(matcher: Matcher, stream: Stream, entries: Sequence[Entry], now_ms: int) -> Scanned:
+    """Match every record among `entries`; whatever goes wrong with one is no matter to the others."""
+    scanned = Scanned()
+    for entry in entries:
+        try:
+            record = read_record(stream, entry)
+        except Refused as refused:
+            scanned.refusals.append(Refusal(entry, refused.code, refused.detail))
+            continue
+        if isinstance(record, str):
+            scanned.tombstones += 1
+            continue
+        try:
+            hits = _hits(matcher, stream, record, scanned)
+            if hits:
+                alerts = [alert_of(hit, stream, record, entry.value or b"", now_ms) for hit in hits]
+                _take(scanned, entry, alerts)
+                scanned.ingested_us.append(record.ingested_at)
+        except BaseException as error:  # noqa: BLE001  # a panic of an engine is no Exception; one record stops nobody
+            detail = f"The rules failed on it: {type(error).__name__}: {error}"
+            scanned.refusals.append(Refusal(entry, "scan_failed", detail[:1000]))
+        else:
+            scanned.records += 1
+    return scanned
+
+
+def _hits(matcher: Matcher, stream: Stream, record: Record, scanned: Scanned) -> list[Hit]:
+    try:
+        return matcher.match(stream, record)
+    except RegexSetError:
+        scanned.slow += 1
+        return matcher.match_singly(stream, record)
+
+
+def _take(scanned: Scanned, entry: Entry, alerts: Sequence[Alert]) -> None:
+    traced = [header for header in entry.headers if header[0] == TRACEPARENT]
+    for alert in alerts:
+        message = Message(alert.id.encode(), msgspec.json.encode(alert), alert.raised_at, traced)
+        scanned.alerts.setdefault(alert.id, message)
+        scanned.hits[alert.rule] += 1
+
+
+def alert_of(hit: Hit, stream: Stream, record: Record, raw: bytes, now_ms: int) -> Alert:
+    """The alert of a hit on `record`, which stands as `raw` in the log."""
+    rule = hit.rule
+    return Alert(
+        id=alert_id(rule.name, hit.revision, stream, record.id, record.text),
+        rule=rule.name,
+        rule_version=hit.version,
+        match_revision=hit.revision,
+        severity=rule.severity,
+        stream=stream,
+        record=msgspec.Raw(raw),
+        matches=tuple(_shown(hit.spans)),
+        destinations=rule.destinations,
+        cooldown_seconds=rule.cooldown_seconds,
+        group_seconds=rule.group_seconds,
+        raised_at=now_ms,
+    )
+
+
+def _shown(spans: Sequence[Span]) -> Iterator[Span]:
+    left = _MAX_SHOWN_CHARACTERS
+    for number, span in enumerate(spans):
+        left -= len(span.text) + len(span.pattern)
+        if number and left < 0:
+            return
+        yield span

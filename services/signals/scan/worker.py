@@ -1,0 +1,81 @@
+"""Scans what comes in: the handler of a batch."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from concurrent.futures import Executor
+from functools import partial
+from typing import Final
+
+from common import metrics
+from common.clock import Clock
+from common.contracts import ALERTS, RECORDS, Stream
+from common.kafka.batches import Batch, Partition
+from common.kafka.group_offsets import GroupOffsets
+from common.kafka.producer import Producer
+from common.kafka.rejections import Rejections, put_aside
+from signals.scan.rules_in_force import RulesInForce
+from signals.scan.scanning import Scanned, scan
+
+SERVICE: Final = "scan"
+
+_STREAMS: Final = {topic: stream for stream, topic in RECORDS.items()}
+
+
+class Worker:
+    """Writes the alerts of each batch to the log before the position moves: at least once, always under the same ids.
+
+    Results are in Kafka, and so is the position: the group's offset, which the loop commits every few seconds. What was
+    done since is known here, and done again after a crash.
+    """
+
+    def __init__(  # noqa: PLR0913  # by name, each once, from the composition root
+        self,
+        rules: RulesInForce,
+        *,
+        producer: Producer,
+        rejections: Rejections,
+        committed: GroupOffsets,
+        lane: Executor,
+        clock: Clock,
+    ) -> None:
+        """`lane` has one thread: a snapshot of rules belongs to one at a time, and it is not the loop's."""
+        self._rules = rules
+        self._producer = producer
+        self._rejections = rejections
+        self._committed = committed
+        self._lane = lane
+        self._clock = clock
+        self._done: dict[Partition, int] = {}
+
+    async def positions(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        committed = await self._committed.read(partitions)
+        return {p: max(committed.get(p, 0), self._done.get(p, 0)) for p in partitions}
+
+    async def apply(self, batch: Batch) -> None:
+        """Write the alerts of `batch`, and put aside what cannot be taken.
+
+        Raises:
+            TryLater: Kafka is away, or no rules are in force yet.
+        """
+        stream, now_ms = _STREAMS[batch.partition.topic], self._clock.now_ms()
+        work = partial(scan, self._rules.matcher, stream, batch.entries, now_ms)
+        scanned = await asyncio.get_running_loop().run_in_executor(self._lane, work)
+        await self._rejections.put(
+            [put_aside(one, batch.partition, stream, service=SERVICE, now_ms=now_ms) for one in scanned.refusals]
+        )
+        if scanned.alerts:
+            await self._producer.publish(ALERTS, list(scanned.alerts.values()))
+        self._done[batch.partition] = batch.next_position
+        self._count(stream, scanned)
+
+    def _count(self, stream: Stream, scanned: Scanned) -> None:
+        outcomes = {"applied": scanned.records, "erased": scanned.tombstones, "rejected": len(scanned.refusals)}
+        for outcome, count in outcomes.items():
+            metrics.APPLIED.labels(SERVICE, stream, outcome).inc(count)
+        for rule, count in scanned.hits.items():
+            metrics.RULE_HITS.labels(rule, stream).inc(count)
+        metrics.ALERTS_WRITTEN.labels(stream).inc(len(scanned.alerts))
+        metrics.SLOW_SCANS.labels(stream).inc(scanned.slow)
+        now_us, age = self._clock.now_us(), metrics.RECORD_AGE.labels(SERVICE, stream)
+        for ingested_us in scanned.ingested_us:
+            age.observe(max(0, now_us - ingested_us) / 1_000_000)
