@@ -17,17 +17,28 @@ class Derived(StrEnum):
     """What can be derived from the log again."""
 
     AGGREGATES = "aggregates"
+    DOCUMENTS = "documents"
 
 
-What = Annotated[Derived, typer.Argument(metavar="aggregates", show_default=False, help="Whose data.")]
+class Audited(StrEnum):
+    """What can be compared with the log at any time."""
+
+    AGGREGATES = "aggregates"
 
 
-def rebuild(_what: What) -> None:
-    """Fill the windows anew from the log while the old ones serve, compare, switch, delete the old ones."""
-    _run("aggregates.rebuild")
+def rebuild(
+    what: Annotated[Derived, typer.Argument(metavar="aggregates|documents", show_default=False, help="Whose data.")],
+) -> None:
+    """Fill the windows or documents anew from the log while the old ones serve, compare, switch, delete the old ones.
+
+    Stopped, it leaves the old ones in force; killed, it goes on, or begins anew, when it is started again.
+    """
+    _run(f"{what}.rebuild")
 
 
-def audit(_what: What) -> None:
+def audit(
+    _what: Annotated[Audited, typer.Argument(metavar="aggregates", show_default=False, help="Whose data.")],
+) -> None:
     """Compare a sample of the windows with the log. The exit status is 1 when they disagree."""
     _run("aggregates.audit_lane")
 

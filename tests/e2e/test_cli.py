@@ -209,3 +209,27 @@ async def test_a_refused_record_is_found_mended_and_sent_after_all(twinstream: C
     assert [one["outcome"] for one in records(await twinstream(*replay, "--yes"))] == ["replayed_before"]
     found = records(await twinstream.until(lambda out: a_id in out, "get", "a", a_id))
     assert (found[0]["number"], found[0]["text"]) == (12, "mend me")
+
+
+@pytest.mark.long
+async def test_documents_are_rebuilt_while_records_come_and_are_looked_up(
+    running: Any, twinstream: Command, tmp_path: Path
+) -> None:
+    """As it is typed; what was there, and what comes meanwhile, is found all the time."""
+    a_id = f"a-{secrets.token_hex(6)}"
+    path = children_of(a_id, tmp_path / "file.ndjson", 300)
+    await twinstream("send", str(path))
+    await twinstream.until(lambda out: len(out.splitlines()) == 300, "children", a_id, "--all")
+    rebuilding = Command(running.stack.profile.environment()).start("rebuild", "documents")
+    rounds = 0
+    while rebuilding.poll() is None:
+        more = children_of(f"{a_id}-{rounds}", tmp_path / "more.ndjson", 5)
+        await twinstream("send", str(more))
+        assert len(records(await twinstream("children", a_id, "--all"))) == 300
+        await twinstream.until(lambda out: len(out.splitlines()) == 5, "children", f"{a_id}-{rounds}", "--all")
+        rounds += 1
+    _, err = await asyncio.to_thread(rebuilding.communicate)
+    assert (rebuilding.returncode, rounds > 3) == (0, True), err.decode()
+    assert err.decode().count('"switched"') == 2
+    for number in range(rounds):
+        assert len(records(await twinstream("children", f"{a_id}-{number}", "--all"))) == 5

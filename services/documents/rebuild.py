@@ -1,0 +1,241 @@
+"""Fills fresh collections of documents from the log while the old ones serve, compares, switches, deletes the old ones.
+
+`python -m documents.rebuild`. Killed, it goes on from where it was when it is started again; stopped, it leaves no
+trace. What the log no longer holds, for retention took it, is carried over from the old collection.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from typing import Any, Final, NamedTuple
+
+import structlog
+
+from common.clock import Clock, SystemClock
+from common.concurrency import all_of, pause
+from common.contracts import DAY_MS, GENERATION_KEPT_S, RECORDS, RecordA, RecordB, Stream, Version, partition_of
+from common.errors import TryLater
+from common.kafka.batches import Partition
+from common.kafka.replay import Replay
+from common.kafka.topics import count_partitions
+from common.process import main
+from documents.generations import Claim, Generations
+from documents.settings import DocumentsSettings
+from documents.store import DocumentStore
+from documents.versions import Upsert, fold
+
+log = structlog.get_logger()
+
+_BATCH_RECORDS: Final = 1_000
+_AGAIN_AFTER_S: Final = 2.0
+_SUSPECTS: Final = 10_000
+
+
+class Compared(NamedTuple):
+    """How the new documents differ from the old ones; ids that differ are named, up to a limit."""
+
+    old: int
+    new: int
+    missing: Sequence[str]
+    different: Sequence[str]
+
+
+class _Carried(NamedTuple):
+    """Stands for the message that an old document came in: before every tombstone that the log still holds."""
+
+    offset: int = -1
+    key: bytes | None = None
+    value: bytes | None = None
+    timestamp: int = 0
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class Rebuild:
+    """The rebuild of one stream's documents."""
+
+    def __init__(  # noqa: PLR0913  # by name, each once, from `run`
+        self,
+        store: DocumentStore,
+        stream: Stream,
+        partitions: int,
+        *,
+        replay: Replay,
+        clock: Clock,
+        kept_s: float = GENERATION_KEPT_S,
+    ) -> None:
+        self._store = store
+        self._stream = stream
+        self._partitions = [Partition(RECORDS[stream], number) for number in range(partitions)]
+        self._generations = Generations(store, stream, partitions, clock)
+        self._replay = replay
+        self._kept_s = kept_s
+
+    async def run(self, stop: asyncio.Event) -> Compared | None:
+        """Rebuild, unless `stop` is set before the switch: then the old documents stay in force, and None is returned.
+
+        Raises:
+            CannotStart: another rebuild runs.
+            TryLater: MongoDB or Kafka went away; the old documents stay in force, and a new start goes on from there.
+        """
+        claim = await self._generations.claim()
+        try:
+            if claim.former is not None:
+                await self._retire(claim.number, claim.former)
+            return await self._rebuild(claim, stop)
+        finally:
+            with suppress(TryLater):  # then the lease ends by itself
+                await self._generations.release()
+
+    async def _rebuild(self, claim: Claim, stop: asyncio.Event) -> Compared | None:
+        await self._generations.begin(claim)
+        ends = await self._generations.tell(claim)
+        for partition, end in zip(self._partitions, ends, strict=True):
+            await self._fill(claim, partition, end, stop)
+        await self._carry_over(claim, stop)
+        if stop.is_set():
+            await self._generations.write_only(claim.number)
+            await self._generations.delete(claim.next)
+            return None
+        compared = await self._compare(claim)
+        await self._generations.switch(claim)
+        log.info("switched", stream=self._stream, number=claim.next)
+        await self._retire(claim.next, claim.number)
+        return compared
+
+    async def _retire(self, number: int, former: int) -> None:
+        """Delete the former documents, once nobody can be reading or writing there any more."""
+        await self._keep_for(self._kept_s)
+        await self._generations.write_only(number)
+        await self._keep_for(self._kept_s)
+        await self._generations.delete(former)
+        log.info("deleted", stream=self._stream, number=former)
+
+    async def _keep_for(self, seconds: float) -> None:
+        await self._generations.keep()
+        await asyncio.sleep(seconds)
+        await self._generations.keep()
+
+    async def _fill(self, claim: Claim, partition: Partition, end: int, stop: asyncio.Event) -> None:
+        """Bring what the log holds before `end` into the next generation; what follows, the workers bring there."""
+        at, into = claim.filled.get(partition.number, 0), [claim.next]
+        while at < end and not stop.is_set():
+            read = await self._replay.read(partition, at, _BATCH_RECORDS)
+            entries = [entry for entry in read if entry.offset < end]
+            if not entries:
+                break
+            changes = fold(self._stream, entries)
+            if changes.erased:
+                await self._store.erase(self._stream, changes.erased, max(one.timestamp for one in entries), into)
+            await self._store.upsert(self._stream, list(changes.upserts.values()), into)
+            at = entries[-1].offset + 1
+            await self._generations.filled(partition.number, at)
+        log.info("partition_filled", topic=partition.topic, partition=partition.number, position=at, end=end)
+
+    async def _carry_over(self, claim: Claim, stop: asyncio.Event) -> None:
+        """Take from the old documents what retention took from the log: whole ids, and when ids were first seen."""
+        reach = await self._reach()
+        if not reach:
+            return
+        carried = 0
+        async for page in self._generations.pages(claim.number):
+            if stop.is_set():
+                return
+            mine = {one["_id"]: one for one in page if self._partition_of(one["_id"]) in reach}
+            older = [one for id_, one in mine.items() if one["ingested_at"] < reach[self._partition_of(id_)]]
+            await self._store.upsert(self._stream, [_upsert_of(self._stream, one) for one in older], [claim.next])
+            await self._generations.lower_first_seen(claim.next, {id_: one["first_seen"] for id_, one in mine.items()})
+            await self._generations.keep()
+            carried += len(older)
+        log.info("carried_over", stream=self._stream, documents=carried)
+
+    async def _reach(self) -> dict[int, float]:
+        """For partitions that retention has cut: the ingestion (µs) up to which a record may be gone from the log.
+
+        A day later than the oldest record that is left: a request that is repeated under its idempotency key writes
+        records with the stamp of the first attempt.
+        """
+        reach: dict[int, float] = {}
+        for partition in self._partitions:
+            start, end = await self._replay.bounds(partition)
+            if start > 0:
+                oldest = await self._replay.read(partition, start, 1) if end > start else []
+                reach[partition.number] = (oldest[0].timestamp + DAY_MS) * 1000 if oldest else float("inf")
+        return reach
+
+    async def _compare(self, claim: Claim) -> Compared:
+        """Look at every document from both sides; at those that differ once more, since records come meanwhile."""
+        suspects: list[str] = []
+        async for page in self._generations.pages(claim.number):
+            if len(suspects) < _SUSPECTS:
+                suspects += _unlike({one["_id"]: one for one in page}, await self._find(claim.next, page))
+            await self._generations.keep()
+        if suspects:
+            await pause(asyncio.Event(), _AGAIN_AFTER_S)
+        old = await self._generations.find(claim.number, suspects)
+        new = await self._generations.find(claim.next, suspects)
+        unlike = list(_unlike(old, new))
+        return Compared(
+            old=await self._generations.count(claim.number),
+            new=await self._generations.count(claim.next),
+            missing=[id_ for id_ in unlike if id_ not in new],
+            different=[id_ for id_ in unlike if id_ in new],
+        )
+
+    async def _find(self, number: int, page: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        return await self._generations.find(number, [one["_id"] for one in page])
+
+    def _partition_of(self, record_id: str) -> int:
+        return partition_of(record_id.encode(), len(self._partitions))
+
+
+def _unlike(old: Mapping[str, dict[str, Any]], new: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """The ids of old documents whose records the new ones do not have."""
+    for id_, document in old.items():
+        if id_ not in new or _record(document) != _record(new[id_]):
+            yield id_
+
+
+def _record(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name != "erased_through"}
+
+
+def _upsert_of(stream: Stream, document: Mapping[str, Any]) -> Upsert:
+    fields = {name: document[name] for name in ("number", "text", "event_time", "ingested_at")}
+    fields["id"] = document["_id"]
+    record = RecordB(**fields, a_id=document["a_id"]) if stream is Stream.B else RecordA(**fields)
+    version = Version(document["event_time"], document["ingested_at"], document["content_hash"])
+    return Upsert(record, version, document["first_seen"], _Carried())
+
+
+async def run(settings: DocumentsSettings, stop: asyncio.Event) -> None:
+    """Rebuild both streams at once: most of it is waiting."""
+    async with AsyncExitStack() as stack:
+        store = DocumentStore(settings)
+        stack.push_async_callback(store.close)
+        await all_of([_rebuild(settings, store, stream, stack, stop) for stream in Stream])
+
+
+async def _rebuild(
+    settings: DocumentsSettings, store: DocumentStore, stream: Stream, stack: AsyncExitStack, stop: asyncio.Event
+) -> None:
+    replay = Replay(settings)
+    stack.push_async_callback(replay.stop)
+    await replay.start()
+    partitions = await count_partitions(settings, RECORDS[stream])
+    compared = await Rebuild(store, stream, partitions, replay=replay, clock=SystemClock()).run(stop)
+    if compared is None:
+        log.info("given_up", stream=stream, detail="stopped before the switch: the old documents stay in force")
+    else:
+        log.info(
+            "compared",
+            stream=stream,
+            old=compared.old,
+            new=compared.new,
+            missing=len(compared.missing),
+            different=len(compared.different),
+            examples=[*compared.missing[:5], *compared.different[:5]],
+        )
+
+
+if __name__ == "__main__":
+    main("rebuild", DocumentsSettings, run)
