@@ -45,11 +45,23 @@ class Topic(NamedTuple):
     stack: Stack
     count: int
     redis: Any
+    control: ControlTable
+
+    async def have_conditions(self, named: Mapping[str, str]) -> None:
+        """Let these be all the conditions there are, by name."""
+        gone = {entry.value.name for entry in self.control.of(Condition)} - named.keys()
+        made = [
+            Condition(name=name, stream=Stream.B, expression=expression, created_at=1, changed_at=1)
+            for name, expression in named.items()
+        ]
+        put = self.control.put
+        await asyncio.gather(*(put(ControlKind.CONDITION, name, None) for name in gone))
+        await asyncio.gather(*(put(ControlKind.CONDITION, condition.name, condition) for condition in made))
 
 
 @asynccontextmanager
-async def full_topic(count: int, conditions: Mapping[str, str]) -> AsyncIterator[Topic]:
-    """Servers of their own, `count` records of the past week in records.b, and conditions by name."""
+async def full_topic(count: int) -> AsyncIterator[Topic]:
+    """Servers of their own, `count` records of the past week in records.b, and no condition."""
     with tempfile.TemporaryDirectory() as folder:
         async with running_servers(Path(folder)) as stack:
             settings = KafkaSettings(kafka_bootstrap=stack.kafka_bootstrap)
@@ -58,15 +70,12 @@ async def full_topic(count: int, conditions: Mapping[str, str]) -> AsyncIterator
             control = ControlTable(settings, producer, clock)
             await producer.start()
             await control.start()
-            for name, expression in conditions.items():
-                made = Condition(name=name, stream=Stream.B, expression=expression, created_at=1, changed_at=1)
-                await control.put(ControlKind.CONDITION, name, made)
             for messages in batched(records(count)):
                 await producer.publish(RECORDS[Stream.B], messages)
+            async with Redis.from_url(stack.redis_url) as redis:
+                yield Topic(stack, count, redis, control)
             await control.stop()
             await producer.stop()
-            async with Redis.from_url(stack.redis_url) as redis:
-                yield Topic(stack, count, redis)
 
 
 def records(count: int) -> Iterator[Message]:
