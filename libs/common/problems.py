@@ -62,6 +62,16 @@ PROBLEMS: Final[dict[str, Problem]] = {
     ),
     "stale": Problem(503, "The counts are older than you would take", "Ask again, or allow for more staleness."),
     "last_admin_key": Problem(409, "The last admin key stays", "Make another key with the scope admin first."),
+    "unknown_destination": Problem(404, "There is no such destination", "Take one that GET /v1/destinations lists."),
+    "destination_exists": Problem(
+        409, "There is a destination of that name", "Change it with PUT, or choose another name."
+    ),
+    "too_many_destinations": Problem(409, "There are as many destinations as can be", "Delete one that nobody needs."),
+    "invalid_destination": Problem(
+        422, "The destination cannot be", "See `errors` for each field and what would be right."
+    ),
+    "too_many_silences": Problem(409, "There are as many silences as can be", "Delete those that are over."),
+    "delivery_open": Problem(409, "The delivery is not done yet", "Wait for it: it leaves by itself."),
     "sealed_otherwise": Problem(
         409, "The secret cannot be opened", "Set the destination's secret anew: TWINSTREAM_SECRET has changed."
     ),

@@ -8,7 +8,10 @@ from typing import Final
 import msgspec
 
 from common.errors import Refused
+from query_api.signal_walks import AlertWalk, DeliveryWalk
 from query_api.walks import Place, RejectedWalk, Walk
+
+AnyWalk = Walk | RejectedWalk | AlertWalk | DeliveryWalk
 
 _VERSION: Final = b"\x01"
 _MAC_BYTES: Final = 16
@@ -20,12 +23,12 @@ class Cursors:
     def __init__(self, secret: bytes) -> None:
         self._key = hmac.digest(secret, b"twinstream/query-api/cursors", "sha256")
 
-    def write(self, walk: Walk | RejectedWalk, place: Place) -> str:
+    def write(self, walk: AnyWalk, place: Place) -> str:
         """A url-safe text: base64url(version | MAC over version, walk and place | place)."""
         written = msgspec.json.encode(place)
         return urlsafe_b64encode(_VERSION + self._mac(walk, written) + written).rstrip(b"=").decode()
 
-    def read(self, walk: Walk | RejectedWalk, cursor: str) -> Place:
+    def read(self, walk: AnyWalk, cursor: str) -> Place:
         """The place that `write` was given.
 
         Raises:
@@ -41,7 +44,7 @@ class Cursors:
             )
         return msgspec.json.decode(written, type=Place)
 
-    def _mac(self, walk: Walk | RejectedWalk, written: bytes) -> bytes:
+    def _mac(self, walk: AnyWalk, written: bytes) -> bytes:
         # A JSON array delimits its parts, so no two walks with their places read the same.
         signed = _VERSION + msgspec.json.encode((walk, written))
         return hmac.digest(self._key, signed, "sha256")[:_MAC_BYTES]

@@ -23,6 +23,7 @@ from query_api.rejected_views import (
     ReplayRequest,
 )
 from query_api.rule_views import RuleChange, RulePage, RuleRequest, RuleView
+from query_api.signal_examples import SIGNAL_EXAMPLES
 from query_api.views import AFound, ARecord, BFound, BPage, BRecord, Erased, Lookup
 from windows.questions import Unit
 
@@ -122,6 +123,7 @@ _RULE: Final = RuleView(
 _RULE_CHANGE: Final = RuleChange(streams=(Stream.B,), keywords=("refund",), destinations=("ops",), group_seconds=60)
 
 EXAMPLES: Final[dict[str, msgspec.Struct]] = {
+    **SIGNAL_EXAMPLES,
     "an_a": _A,
     "a_b": _B,
     "more_to_come": BPage(items=[_B], next_cursor=CURSOR),

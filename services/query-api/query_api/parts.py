@@ -7,14 +7,17 @@ from fastapi import Request
 
 from common.clock import Clock
 from common.contracts import StoredA, Stream
+from query_api.alert_store import AlertStore
 from query_api.coalescing import Coalescer
 from query_api.condition_book import ConditionBook
 from query_api.cursors import Cursors
+from query_api.destination_book import DestinationBook
 from query_api.erasures import Erasures
 from query_api.key_ring import KeyRing
 from query_api.rejected_store import RejectedStore
 from query_api.replays import Replays
 from query_api.rule_book import RuleBook
+from query_api.silence_book import SilenceBook
 from query_api.store import Store
 from windows.counts import Counts
 
@@ -29,6 +32,9 @@ class Parts:
     cursors: Cursors
     key_ring: KeyRing
     conditions: ConditionBook
+    destinations: DestinationBook
+    silences: SilenceBook
+    alerts: AlertStore
     rejected: RejectedStore
     replays: Replays
     erasures: Erasures

@@ -17,12 +17,18 @@ from common.kafka.control import TYPES, ControlTable
 from common.kafka.producer import Producer
 from common.kafka.topics import check_topics
 from common.process import until_available
+from common.sealing import Seal
 from matching.rules import Rule
 from query_api import (
+    alert_views,
+    alerts_api,
     condition_views,
     conditions_api,
     count_views,
     counts_api,
+    deliveries_api,
+    destination_views,
+    destinations_api,
     erasures_api,
     key_views,
     keys_api,
@@ -31,11 +37,14 @@ from query_api import (
     rejected_views,
     rule_views,
     rules_api,
+    silences_api,
     views,
 )
+from query_api.alert_store import AlertStore
 from query_api.coalescing import Coalescer
 from query_api.condition_book import ConditionBook
 from query_api.cursors import Cursors
+from query_api.destination_book import DestinationBook
 from query_api.erasures import Erasures
 from query_api.examples import EXAMPLES
 from query_api.key_ring import KeyRing
@@ -44,6 +53,7 @@ from query_api.rejected_store import RejectedStore
 from query_api.replays import Replays
 from query_api.rule_book import RuleBook
 from query_api.settings import QueryApiSettings
+from query_api.silence_book import SilenceBook
 from query_api.store import Store
 from windows.connection import Connection
 from windows.counts import Counts
@@ -106,6 +116,11 @@ async def assembled(settings: QueryApiSettings, health: Health, stop: asyncio.Ev
             cursors=Cursors(settings.secret_bytes),
             key_ring=KeyRing(control, clock),
             conditions=ConditionBook(control, clock),
+            destinations=DestinationBook(
+                control, Seal(settings.secret_bytes), clock, allow_loopback=settings.webhook_allow_loopback
+            ),
+            silences=SilenceBook(control, clock),
+            alerts=AlertStore(store),
             rejected=rejected,
             replays=Replays(rejected, producer, clock, max_record_bytes=settings.max_record_bytes),
             erasures=Erasures(producer, clock),
@@ -131,6 +146,8 @@ def _app(parts: Parts, authenticator: Authenticator, health: Health) -> FastAPI:
             *condition_views.SCHEMAS,
             *rejected_views.SCHEMAS,
             *rule_views.SCHEMAS,
+            *alert_views.SCHEMAS,
+            *destination_views.SCHEMAS,
         ),
         examples=EXAMPLES,
     )
@@ -145,4 +162,7 @@ def _app(parts: Parts, authenticator: Authenticator, health: Health) -> FastAPI:
     app.include_router(erasures_api.router)
     app.include_router(rules_api.reading)
     app.include_router(rules_api.writing)
+    for api in (alerts_api, deliveries_api, destinations_api, silences_api):
+        app.include_router(api.reading)
+        app.include_router(api.writing)
     return app

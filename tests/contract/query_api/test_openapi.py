@@ -30,8 +30,8 @@ class Operation(NamedTuple):
             return Scope.ADMIN
         if self.path == "/v1/rejected/replay":
             return Scope.INGEST
-        written = self.path.startswith(("/v1/conditions", "/v1/rules")) and self.method != "GET"
-        return Scope.RULES if written else Scope.READ
+        of_rules = ("/v1/conditions", "/v1/rules", "/v1/destinations", "/v1/silences", "/v1/alerts", "/v1/deliveries")
+        return Scope.RULES if self.path.startswith(of_rules) and self.method != "GET" else Scope.READ
 
 
 @pytest_asyncio.fixture(scope="module")

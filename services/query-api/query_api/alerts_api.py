@@ -1,0 +1,159 @@
+"""Alerts over HTTP: looked through with the scope read, acknowledged and resolved with the scope rules."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from common.alerts import AlertState, Severity, StoredAlert
+from common.contracts import Scope, Stream
+from common.errors import Refused
+from common.http.auth import caller_of, requires
+from common.http.bodies import encoded
+from common.http.parameters import only_known_parameters
+from common.instants import rfc3339_ms
+from query_api.alert_views import AlertCount, AlertCounts, AlertPage, AlertWhole, view_summary, view_whole_alert
+from query_api.documentation import answers, choices
+from query_api.examples import CURSOR
+from query_api.parts import Parts, parts_of
+from query_api.signal_walks import AlertWalk
+from query_api.walks import Place, parse_since
+
+MAX_LIMIT: Final = 1000
+_DAY_MS: Final = 24 * 60 * 60 * 1000
+
+reading = APIRouter(tags=["alerts"], dependencies=[Depends(requires(Scope.READ)), Depends(only_known_parameters)])
+writing = APIRouter(tags=["alerts"], dependencies=[Depends(requires(Scope.RULES)), Depends(only_known_parameters)])
+
+OfRule = Annotated[str | None, Query(description="Only of this rule.", openapi_examples=choices(one="refunds"))]
+OfSeverity = Annotated[
+    Severity | None, Query(description="Only of this severity.", openapi_examples=choices(one="critical"))
+]
+OfStream = Annotated[
+    Stream | None, Query(description="Only on records of this stream.", openapi_examples=choices(one="b"))
+]
+OfA = Annotated[str | None, Query(description="Only on this A and its B.", openapi_examples=choices(one="a-1"))]
+InState = Annotated[
+    AlertState | None, Query(description="Only those that are so.", openapi_examples=choices(one="open"))
+]
+Since = Annotated[
+    str | None,
+    Query(
+        description="Only what was raised at or after it: RFC 3339 with an offset, or epoch milliseconds.",
+        openapi_examples=choices(from_a_moment_on="2026-11-23T08:00:00Z"),
+    ),
+]
+Until = Annotated[
+    str | None,
+    Query(
+        description="Only what was raised before it: RFC 3339 with an offset, or epoch milliseconds.",
+        openapi_examples=choices(up_to_a_moment="2026-11-24T08:00:00Z"),
+    ),
+]
+Limit = Annotated[
+    int, Query(ge=1, le=MAX_LIMIT, description="Alerts per page.", openapi_examples=choices(the_default=100))
+]
+Cursor = Annotated[
+    str | None,
+    Query(
+        description="`next_cursor` of the page before, to read on from there: with the same other parameters.",
+        openapi_examples=choices(the_next_page=CURSOR),
+    ),
+]
+AlertId = Annotated[
+    str, Path(description="The alert's id.", openapi_examples=choices(one="5f0c1e7b9a2d4c6e8f10a3b5c7d9e1f2"))
+]
+
+
+@reading.get(
+    "/v1/alerts",
+    summary="List the alerts",
+    description="What was found, the newest first. They are kept for a year, or as long as the settings say.",
+    responses=answers(200, "A page.", AlertPage, "invalid_cursor", "unavailable", examples=["alerts", "no_alerts"]),
+)
+async def list_alerts(  # noqa: PLR0913  # one for each query parameter
+    request: Request,
+    *,
+    rule: OfRule = None,
+    severity: OfSeverity = None,
+    stream: OfStream = None,
+    a_id: OfA = None,
+    state: InState = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    parts = parts_of(request)
+    walk = AlertWalk(rule, severity, stream, a_id, state, parse_since(since), parse_since(until, "until"))
+    after = None if cursor is None else parts.cursors.read(walk, cursor)
+    found = await parts.alerts.alerts(walk, after, limit + 1)  # one more tells whether there is another page
+    items, more = found[:limit], len(found) > limit
+    next_cursor = parts.cursors.write(walk, Place(items[-1].raised_at, items[-1].id)) if more else None
+    return encoded(AlertPage(items=[view_summary(one) for one in items], next_cursor=next_cursor))
+
+
+@reading.get(
+    "/v1/alerts/counts",
+    summary="Count the alerts of each rule",
+    description="How many alerts each rule raised, the most first: within the past day unless `since` says otherwise.",
+    responses=answers(200, "By rule.", AlertCounts, "unavailable", examples=["alert_counts"]),
+)
+async def count_alerts(request: Request, since: Since = None) -> Response:
+    parts = parts_of(request)
+    since_ms = parse_since(since)
+    since_ms = parts.clock.now_ms() - _DAY_MS if since_ms is None else since_ms
+    items = [
+        AlertCount(rule=one.rule, count=one.count, last_raised_at=rfc3339_ms(one.last_raised_at))
+        for one in await parts.alerts.counts(since_ms)
+    ]
+    return encoded(AlertCounts(items=items, since=rfc3339_ms(since_ms), next_cursor=None))
+
+
+@reading.get(
+    "/v1/alerts/{alert_id}",
+    summary="Look at an alert",
+    description="What was found, what people made of it, and whom it reached.",
+    responses=answers(200, "The alert.", AlertWhole, "not_found", "unavailable", examples=["alert"]),
+)
+async def get_alert(request: Request, alert_id: AlertId) -> Response:
+    return await _answer(parts_of(request), alert_id)
+
+
+@writing.post(
+    "/v1/alerts/{alert_id}/ack",
+    summary="Acknowledge an alert",
+    description="Somebody has seen it. A second time, or once it is resolved, changes nothing.",
+    responses=answers(
+        200, "The alert as it is now.", AlertWhole, "not_found", "unavailable", examples=["acknowledged_alert"]
+    ),
+)
+async def acknowledge_alert(request: Request, alert_id: AlertId) -> Response:
+    parts = parts_of(request)
+    await parts.alerts.acknowledge(alert_id, caller_of(request).name, parts.clock.now_ms())
+    return await _answer(parts, alert_id)
+
+
+@writing.post(
+    "/v1/alerts/{alert_id}/resolve",
+    summary="Resolve an alert",
+    description="Nothing more is to be done about it. A second time changes nothing.",
+    responses=answers(
+        200, "The alert as it is now.", AlertWhole, "not_found", "unavailable", examples=["resolved_alert"]
+    ),
+)
+async def resolve_alert(request: Request, alert_id: AlertId) -> Response:
+    parts = parts_of(request)
+    await parts.alerts.resolve(alert_id, caller_of(request).name, parts.clock.now_ms())
+    return await _answer(parts, alert_id)
+
+
+async def _answer(parts: Parts, alert_id: str) -> Response:
+    alert = await _known(parts, alert_id)
+    return encoded(view_whole_alert(alert, await parts.alerts.of_alert(alert)))
+
+
+async def _known(parts: Parts, alert_id: str) -> StoredAlert:
+    alert = await parts.alerts.alert(alert_id)
+    if alert is None:
+        raise Refused("not_found", f"There is no alert {alert_id[:64]!r}, or no longer.")
+    return alert
