@@ -35,4 +35,4 @@ def reason(error: Exception) -> str:
         return f"no connection: {error.os_error}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return f"{type(error).__name__}: {error}"[:300]
+    return str(error) if isinstance(error, RefusedAddressError) else type(error).__name__

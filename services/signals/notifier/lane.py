@@ -62,7 +62,7 @@ class Lane:
         self._deciding = Deciding(entry.value, self._store, parts.clock, self._silences)
         at_once = parts.settings.send_at_once if entry.value.kind is DestinationKind.WEBHOOK else 1
         self._awake = asyncio.Event()
-        hands = Hands(self._hold, self._attempt, self._settle, self._drop, self._awake.set)
+        hands = Hands(self._hold, self._attempt, self._settle, self._progress, self._drop, self._awake.set)
         self._sending = Sending(hands, parts.clock, pace, at_once)
         self._alerts: dict[str, StoredAlert] = {}
         self._vitals: Vitals | None = None
@@ -235,6 +235,11 @@ class Lane:
         why = await vitals.note(outcome)
         if why is not None and vitals is self._vitals and vitals.health.disabled_at is None:
             await self._give_up(vitals, why)
+
+    async def _progress(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Write down what has arrived of a message, so that it is not sent again whatever happens."""
+        metrics.DELIVERY_ATTEMPTS.labels(self.entry.value.kind, outcome.verdict).inc()
+        await self._parts.writing.save([delivery])
 
     async def _save(self, deliveries: Sequence[Delivery]) -> None:
         """Write deliveries as they are now, after which they are out of our hands."""

@@ -20,6 +20,7 @@ class Verdict(StrEnum):
     REFUSED = "refused"  # this message never will
     GONE = "gone"  # nothing ever will: the receiver says so
     PAUSED = "paused"  # not now: the receiver asks for a pause, which is no failure
+    CONTINUED = "continued"  # a part of it arrived, and there are more
     UNREADY = "unready"  # it could not be tried
 
 

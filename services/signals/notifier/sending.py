@@ -18,6 +18,7 @@ class Hands(NamedTuple):
     hold: Callable[[Delivery], Awaitable[bool]]  # whether it is still ours to send
     attempt: Callable[[Delivery], Awaitable[Outcome]]
     settle: Callable[[Delivery, Outcome], Awaitable[None]]
+    progress: Callable[[Delivery, Outcome], Awaitable[None]]  # it goes on, still ours
     drop: Callable[[Delivery], None]  # someone else has it
     wake: Callable[[], None]
 
@@ -109,9 +110,11 @@ class Sending:
                 self._hands.drop(delivery)
                 return
             outcome = await self._hands.attempt(delivery)
-            if outcome.verdict is Verdict.PAUSED:
+            if outcome.verdict in {Verdict.PAUSED, Verdict.CONTINUED}:
                 self._pace.pause(self._clock.now_ms(), outcome.asked_ms)
-                queue.waiting.appendleft(with_attempt(delivery, outcome))
+                delivery = with_attempt(delivery, outcome)
+                await self._hands.progress(delivery, outcome)
+                queue.waiting.appendleft(delivery)
                 return
             await self._hands.settle(delivery, outcome)
         finally:

@@ -27,6 +27,7 @@ from signals.notifier.intake import Intake
 from signals.notifier.lane import LaneParts
 from signals.notifier.mongo import SERVICE
 from signals.notifier.settings import NotifierSettings
+from signals.notifier.slack import SlackSender
 from signals.notifier.store import Store
 from signals.notifier.webhooks import WebhookSender
 from signals.notifier.writing import Writing
@@ -80,12 +81,17 @@ async def assembled(
         await until_available(control.start, stop)
         await until_available(store.prepare, stop)
         partitions = await until_available(partial(count_partitions, settings, ALERTS), stop)
-        senders = {
-            DestinationKind.WEBHOOK: WebhookSender(http, Seal(settings.secret_bytes), clock, settings.send_timeout_ms)
-        }
+        seal, timeout_ms = Seal(settings.secret_bytes), settings.send_timeout_ms
+        slack = SlackSender(http, seal, clock, base_url=settings.slack_base_url, timeout_ms=timeout_ms)
+        webhooks = WebhookSender(http, seal, clock, timeout_ms)
         writing = Writing(lambda deliveries: store.deliveries.save(deliveries, me))
         lanes = LaneParts(me, store, control, writing, clock, settings)
-        dispatcher = Dispatcher(lanes, senders, lambda: _numbers(loop), partitions)
+        dispatcher = Dispatcher(
+            lanes,
+            {DestinationKind.SLACK: slack, DestinationKind.WEBHOOK: webhooks},
+            owned=lambda: _numbers(loop),
+            partitions=partitions,
+        )
         loop = BatchLoop(
             settings,
             group=SERVICE,

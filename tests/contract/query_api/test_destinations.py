@@ -14,11 +14,11 @@ from common.contracts import Scope
 from common.sealing import Seal
 from query_api.settings import QueryApiSettings
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105  # nobody's
 
 
 @pytest_asyncio.fixture(scope="module")
-async def ruler(client_of: Any, tokens: dict[Scope, str], app: FastAPI) -> Any:
+async def ruler(client_of: Any, app: FastAPI) -> Any:
     """A client whose key may write rules, and read what it wrote."""
     token = (await app.state.parts.key_ring.make("ruler", [Scope.RULES, Scope.READ]))[1]
     async with client_of(token) as client:
