@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from twinstream import conditions, keys, rejected
+from twinstream import conditions, keys, rejected, rules
 from twinstream.children import children
 from twinstream.console import report
 from twinstream.count import count
@@ -89,6 +89,7 @@ app.command()(children)
 app.command()(count)
 app.command()(erase)
 app.add_typer(conditions.app, name="conditions")
+app.add_typer(rules.app, name="rules")
 app.add_typer(keys.app, name="keys")
 app.add_typer(rejected.app, name="rejected")
 app.command()(rebuild)

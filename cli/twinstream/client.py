@@ -227,6 +227,15 @@ class Client:
         await self._call("GET", f"{self._target.url}/v1/a/{segment('?')}/b", params={**waiting, "limit": "1"})
         await self._call("GET", f"{self._target.url}/v1/counts/{stream}", params={**waiting, "hours": "1"})
 
+    async def query_api(
+        self, method: str, path: str, body: object = None, params: Mapping[str, str | None] | None = None
+    ) -> msgspec.Raw:
+        """Call query-api at `path`, which is encoded already: for commands that need no more of it than JSON."""
+        url, wanted = self._target.url + path, _present(params or {})
+        if body is None:
+            return _decoded(await self._call(method, url, params=wanted), msgspec.Raw)
+        return await self._send_json(method, url, body)
+
     # --- calls ------------------------------------------------------------------------------------------------------
 
     async def _send_json(self, method: str, url: str, body: object) -> msgspec.Raw:

@@ -15,7 +15,7 @@ from matching.conditions import FAILURES, RecordContext, parse
 from matching.folding import Derived
 from matching.keywords import folded_keyword
 from matching.matcher import CompiledRule, Matcher
-from matching.regexes import Regex
+from matching.regexes import Regex, RegexSetError
 from matching.rules import Rule, VersionedRule
 from matching.vocabulary import Scan
 
@@ -71,17 +71,16 @@ def explain(rule: Rule, stream: Stream, record: RecordA) -> Explanation:
 
     Raises:
         CompileError: it was not checked.
-        RegexSetError: the engine gave up on this text.
     """
     matcher = Matcher.compile([VersionedRule(replace(rule, enabled=True), 0)])
-    scan = matcher.scan(record.text)
+    scan = _scan(matcher, record.text)
     steps = []
     for step in _steps(rule, matcher.rules[0], scan, stream, record):
         steps.append(step)
         if not step.passed:
             break
     matched = steps[-1].passed
-    hits = matcher.match(stream, record) if matched else []
+    hits = matcher.hits(scan, stream, record) if matched else []
     return Explanation(
         matched=matched,
         matches=hits[0].spans if hits else (),
@@ -89,6 +88,13 @@ def explain(rule: Rule, stream: Stream, record: RecordA) -> Explanation:
         folded=scan.folded.text,
         cleaned=scan.cleaned.text,
     )
+
+
+def _scan(matcher: Matcher, text: str) -> Scan:
+    try:
+        return matcher.scan(text)
+    except RegexSetError:
+        return matcher.scan_singly(text)
 
 
 def _steps(rule: Rule, compiled: CompiledRule, scan: Scan, stream: Stream, record: RecordA) -> Iterator[Step]:

@@ -152,7 +152,11 @@ class Matcher:
 
     def match_singly(self, stream: Stream, record: RecordA) -> list[Hit]:
         """The same, each regex looked for by itself: slower by their number, but never given up."""
-        return self._sides[stream].match(self._vocabulary.scan_singly(record.text), record)
+        return self.hits(self.scan_singly(record.text), stream, record)
+
+    def hits(self, scan: Scan, stream: Stream, record: RecordA) -> list[Hit]:
+        """The same for a record whose text was scanned already."""
+        return self._sides[stream].match(scan, record)
 
     def scan(self, text: str) -> Scan:
         """All terms of all rules in `text`.
@@ -161,6 +165,10 @@ class Matcher:
             RegexSetError: the engine gave up.
         """
         return self._vocabulary.scan(text)
+
+    def scan_singly(self, text: str) -> Scan:
+        """The same, each regex by itself."""
+        return self._vocabulary.scan_singly(text)
 
 
 def _compiled(rule: Rule, version: int, numbering: Numbering) -> CompiledRule:

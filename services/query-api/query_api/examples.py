@@ -5,9 +5,7 @@ from typing import Final
 
 import msgspec
 
-from common.alerts import Severity
 from common.contracts import Scope, Stream
-from matching.rules import Terms
 from query_api.condition_views import ConditionChange, ConditionPage, ConditionRequest, ConditionView, State
 from query_api.count_views import Asked, Batch, Bucket, Count, Counts, Series
 from query_api.key_views import Key, KeyPage, KeyRequest, NewKey
@@ -22,7 +20,7 @@ from query_api.rejected_views import (
     Replayed,
     ReplayRequest,
 )
-from query_api.rule_views import RuleChange, RulePage, RuleRequest, RuleView
+from query_api.rule_examples import RULE_EXAMPLES
 from query_api.signal_examples import SIGNAL_EXAMPLES
 from query_api.views import AFound, ARecord, BFound, BPage, BRecord, Erased, Lookup
 from windows.questions import Unit
@@ -104,24 +102,6 @@ _MENDED: Final = (
 )
 _MISSING: Final = RecordError(index=0, field="text", code="missing_field", detail=_REJECTED.detail)
 _RECEIPT: Final = "eyJ2IjoxLCJhdCI6eyJyZWNvcmRzLmIiOnsiMiI6NDcxMX19fQ"
-_RULE: Final = RuleView(
-    name="refunds",
-    version=42,
-    match_revision="9b3c41d07f5ae268",
-    streams=(Stream.B,),
-    keywords=("refund", "money back"),
-    regexes=(),
-    all=Terms(),
-    none=Terms(),
-    when="number > 100.0",
-    severity=Severity.WARNING,
-    destinations=("ops",),
-    cooldown_seconds=0,
-    group_seconds=0,
-    enabled=True,
-)
-_RULE_CHANGE: Final = RuleChange(streams=(Stream.B,), keywords=("refund",), destinations=("ops",), group_seconds=60)
-
 EXAMPLES: Final[dict[str, msgspec.Struct]] = {
     **SIGNAL_EXAMPLES,
     "an_a": _A,
@@ -175,25 +155,5 @@ EXAMPLES: Final[dict[str, msgspec.Struct]] = {
         dry_run=False, items=[Replayed(id=_REJECTED.id, outcome=Outcome.REPLAYED, receipt=_RECEIPT)]
     ),
     "erased": Erased(stream=Stream.A, id="a-1", receipt=_RECEIPT),
-    "rule": _RULE,
-    "rules": RulePage(items=[_RULE], next_cursor=None),
-    "changed_rule": msgspec.structs.replace(
-        _RULE, version=57, match_revision="51e0c9d2a7b84f36", keywords=("refund",), when=None, group_seconds=60
-    ),
-    "rule_request": RuleRequest(name="refunds", keywords=("refund", "money back"), destinations=("ops",)),
-    "rule_request_in_full": RuleRequest(
-        name="big.refunds",
-        streams=(Stream.B,),
-        keywords=("refund", "money back"),
-        regexes=("(?i)charge[- ]?back",),
-        all=Terms(keywords=("order",)),
-        none=Terms(keywords=("test order",)),
-        when="number > 100.0",
-        severity=Severity.CRITICAL,
-        destinations=("ops", "team"),
-        cooldown_seconds=300,
-        group_seconds=60,
-    ),
-    "rule_change": _RULE_CHANGE,
-    "rule_disabled": msgspec.structs.replace(_RULE_CHANGE, enabled=False),
+    **RULE_EXAMPLES,
 }

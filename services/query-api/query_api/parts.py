@@ -8,6 +8,7 @@ from fastapi import Request
 from common.clock import Clock
 from common.contracts import StoredA, Stream
 from query_api.alert_store import AlertStore
+from query_api.backtests import Backtests
 from query_api.coalescing import Coalescer
 from query_api.condition_book import ConditionBook
 from query_api.cursors import Cursors
@@ -17,6 +18,7 @@ from query_api.key_ring import KeyRing
 from query_api.rejected_store import RejectedStore
 from query_api.replays import Replays
 from query_api.rule_book import RuleBook
+from query_api.rule_trials import RuleTrials
 from query_api.silence_book import SilenceBook
 from query_api.store import Store
 from windows.counts import Counts
@@ -39,6 +41,8 @@ class Parts:
     replays: Replays
     erasures: Erasures
     rules: RuleBook
+    rule_trials: RuleTrials
+    backtests: Backtests
     counts: Counts
     count_position: Coalescer[int]
     clock: Clock

@@ -54,7 +54,7 @@ class RuleBook:
             Refused: invalid_rule, rule_exists or too_many_rules.
             TryLater: Kafka is away.
         """
-        rule = await self.admitted(body)
+        rule = await self._admitted(body)
         async with self._writing:
             if self.find(rule.name) is not None:
                 raise Refused("rule_exists", f"There is a rule {rule.name!r} already.")
@@ -70,7 +70,7 @@ class RuleBook:
             TryLater: Kafka is away.
         """
         self.get(name)
-        rule = await self.admitted(_named(name, body))
+        rule = await self.admitted_as(name, body)
         async with self._writing:
             entry = self.get(name)
             return entry if rule == entry.value else await self._write(rule)
@@ -87,18 +87,22 @@ class RuleBook:
             await self._control.put(ControlKind.RULE, name, None)
             return entry
 
-    async def admitted(self, body: object) -> Rule:
-        """The rule that `body` is, checked and timed beside the event loop.
+    async def admitted_as(self, name: str, body: object, at: str = "body") -> Rule:
+        """The rule called `name` that `body`, which stood at `at`, is; it need not say its name.
 
         Raises:
             Refused: invalid_rule, with everything that is wrong.
         """
+        return await self._admitted(_named(name, body, at), at)
+
+    async def _admitted(self, body: object, at: str = "body") -> Rule:
+        """Checked and timed beside the event loop."""
         destinations = frozenset(entry.value.name for entry in self._control.of(Destination))
         async with self._trying:
             try:
                 return await asyncio.to_thread(admit, body, destinations)
             except InvalidRule as error:
-                raise refused(error.problems) from None
+                raise refused(error.problems, at) from None
 
     async def _write(self, rule: Rule) -> Versioned[Rule]:
         return Versioned(rule, await self._control.put(ControlKind.RULE, rule.name, rule))
@@ -115,14 +119,16 @@ def refused(problems: Sequence[RuleProblem], at: str = "body") -> Refused:
     return Refused("invalid_rule", f"{first['at']}: {first['detail']}: {first['remedy']}.{others}", errors=errors)
 
 
-def _named(name: str, body: object) -> object:
+def _named(name: str, body: object, at: str) -> object:
     """`body` with the name that its address says; another one within it is an error."""
     if not isinstance(body, Mapping):
         return body
     told: Mapping[str, Any] = body
     if told.get("name", name) != name:
         detail = f"the rule at this address is {name!r}"
-        raise refused([RuleProblem("name", "invalid_name", detail, "leave it out; make a new rule for another name")])
+        raise refused(
+            [RuleProblem("name", "invalid_name", detail, "leave it out; make a new rule for another name")], at
+        )
     return {**told, "name": name}
 
 

@@ -22,6 +22,7 @@ from matching.rules import Rule
 from query_api import (
     alert_views,
     alerts_api,
+    backtest_views,
     condition_views,
     conditions_api,
     count_views,
@@ -35,12 +36,14 @@ from query_api import (
     lookups,
     rejected_api,
     rejected_views,
+    rule_trials_api,
     rule_views,
     rules_api,
     silences_api,
     views,
 )
 from query_api.alert_store import AlertStore
+from query_api.backtests import Backtests
 from query_api.coalescing import Coalescer
 from query_api.condition_book import ConditionBook
 from query_api.cursors import Cursors
@@ -52,6 +55,7 @@ from query_api.parts import Parts
 from query_api.rejected_store import RejectedStore
 from query_api.replays import Replays
 from query_api.rule_book import RuleBook
+from query_api.rule_trials import RuleTrials
 from query_api.settings import QueryApiSettings
 from query_api.silence_book import SilenceBook
 from query_api.store import Store
@@ -109,6 +113,7 @@ async def assembled(settings: QueryApiSettings, health: Health, stop: asyncio.Ev
         await until_available(partial(check_topics, settings), stop)
         await until_available(producer.start, stop)
         await until_available(control.start, stop)
+        rules = RuleBook(control)
         parts = Parts(
             store=store,
             single={stream: Coalescer(partial(store.find, stream)) for stream in Stream},
@@ -124,7 +129,9 @@ async def assembled(settings: QueryApiSettings, health: Health, stop: asyncio.Ev
             rejected=rejected,
             replays=Replays(rejected, producer, clock, max_record_bytes=settings.max_record_bytes),
             erasures=Erasures(producer, clock),
-            rules=RuleBook(control),
+            rules=rules,
+            rule_trials=RuleTrials(rules, clock, settings.max_record_bytes),
+            backtests=Backtests(settings, control, clock),
             counts=counts,
             count_position=Coalescer(counts.positions),
             clock=clock,
@@ -148,6 +155,7 @@ def _app(parts: Parts, authenticator: Authenticator, health: Health) -> FastAPI:
             *rule_views.SCHEMAS,
             *alert_views.SCHEMAS,
             *destination_views.SCHEMAS,
+            *backtest_views.SCHEMAS,
         ),
         examples=EXAMPLES,
     )
@@ -160,6 +168,7 @@ def _app(parts: Parts, authenticator: Authenticator, health: Health) -> FastAPI:
     app.include_router(rejected_api.reading)
     app.include_router(rejected_api.writing)
     app.include_router(erasures_api.router)
+    app.include_router(rule_trials_api.router)  # before those whose {name} could be `test`
     app.include_router(rules_api.reading)
     app.include_router(rules_api.writing)
     for api in (alerts_api, deliveries_api, destinations_api, silences_api):

@@ -100,7 +100,8 @@ def fits(document: Document, schema: dict[str, Any], value: Any) -> bool:
         complete = set(schema.get("required", ())) <= set(value) <= set(known)
         return complete and all(fits(document, known[name], one) for name, one in value.items())
     if isinstance(value, list):
-        return schema["type"] == "array" and all(fits(document, schema["items"], one) for one in value)
+        is_array = schema.get("type", "array") == "array"  # where a schema says nothing, anything fits
+        return is_array and all(fits(document, schema.get("items", {}), one) for one in value)
     return isinstance(value, _KINDS[schema["type"]] if "type" in schema else object) and (
         value in schema.get("enum", [value]) and re.search(schema.get("pattern", ""), str(value)) is not None
     )

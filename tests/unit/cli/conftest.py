@@ -149,7 +149,7 @@ class Service:
                 self.end_headers()
                 self.wfile.write(answer.body)
 
-            do_GET = do_DELETE = do_POST  # noqa: N815  # the names that http.server looks for
+            do_GET = do_PUT = do_DELETE = do_POST  # noqa: N815  # the names that http.server looks for
 
             def log_message(self, *args: object) -> None:
                 """Say nothing."""
