@@ -191,9 +191,8 @@ class Producer:
                 pending.append(await self._send_batch(topic, partition, batch))
                 batch = self._producer.create_batch()
         pending.append(await self._send_batch(topic, partition, batch))
-        last_count = batch.record_count()
-        written = await all_of(pending)
-        return partition, written[-1].offset + last_count - 1
+        starts = [written.offset for written in await all_of(pending)]
+        return partition, min(starts) if min(starts) < 0 else starts[-1] + batch.record_count() - 1
 
     async def _send_batch(self, topic: str, partition: int, batch: BatchBuilder) -> asyncio.Future[RecordMetadata]:
         batch.close()
