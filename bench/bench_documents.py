@@ -72,7 +72,7 @@ async def taken_in(product: Product, client: Any, count: int) -> Taken:
     else:
         await stack.start_services(["documents"])
     first, deadline = 0, time.perf_counter() + DEADLINE_S
-    while (done := await _position(database)) < count:
+    while (done := await position(database)) < count:
         if done and not first:
             first, started = done, time.perf_counter()
             before, server = product.usage("documents"), product.usage("mongo")
@@ -112,7 +112,7 @@ async def emptied(client: Any) -> Any:
     return database
 
 
-async def _position(database: Any) -> int:
+async def position(database: Any) -> int:
     """How many records the positions have passed."""
     ids = [position_id(RECORDS[Stream.B], number) for number in range(PARTITIONS)]
     found = await database[Collections.POSITIONS].find({"_id": {"$in": ids}}).to_list()

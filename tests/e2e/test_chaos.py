@@ -27,7 +27,8 @@ pytestmark = [pytest.mark.long]
 BATCH = 200
 IN_ALL = 50_000
 PARENTS = 7
-PAUSE_S = 0.2  # of a client that has no more to send at the moment
+PAUSE_S, LONGER_PAUSE_S = 0.2, 1.0  # of a client that has no more to send at the moment; and once there are ENOUGH
+ENOUGH = 3_200  # of a case: seventeen of them make up IN_ALL
 RECORDS = 60_000
 FOUND_WITHIN_S = 240
 
@@ -83,7 +84,7 @@ async def send_until_over(
             more_after_it -= 1
         if not more_after_it:
             return records[:sent]
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(PAUSE_S if sent < ENOUGH else LONGER_PAUSE_S)
     pytest.fail("the records ran out before the processes were back: there was no sending while they fell")
 
 
