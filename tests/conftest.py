@@ -1,7 +1,7 @@
 """The real servers, once for a whole run of the tests, and a corner of them for each test that asks."""
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -10,6 +10,7 @@ import pytest_asyncio
 from common.bootstrap import ensure_first_key
 from common.kafka.topics import ensure_topics
 from common.settings import KafkaSettings, MongoSettings, RedisSettings
+from localstack.issuer import Issuer, answering_issuer
 from localstack.services import SERVICES
 from localstack.testing import Stack, running_servers
 
@@ -43,6 +44,13 @@ def fresh_mongo(servers: Stack) -> MongoSettings:
 def fresh_redis(servers: Stack) -> RedisSettings:
     """Keys of the test's own."""
     return RedisSettings(redis_url=servers.redis_url, redis_prefix=f"test-{secrets.token_hex(4)}:")
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[Issuer]:
+    """An OIDC issuer that answers on this machine."""
+    with answering_issuer() as issuer:
+        yield issuer
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,9 @@ PROBLEMS: Final[dict[str, Problem]] = {
         415, "A type of body that is not taken", "Send what the detail names in Content-Type and Content-Encoding."
     ),
     "overloaded": Problem(429, "More than can be taken at the moment", "Send it again after Retry-After seconds."),
+    "rate_limited": Problem(
+        429, "This key has had its share of this minute", "Send it again after Retry-After seconds."
+    ),
     "not_yet": Problem(504, "The store has not got there yet", "Repeat it, or wait longer with timeout_ms."),
     "unavailable": Problem(503, "A part that this needs is away", "Send it again after Retry-After seconds."),
     "internal": Problem(500, "A fault of ours", "Report the trace_id; sending it again may help."),

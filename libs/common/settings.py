@@ -3,15 +3,18 @@
 Each service composes the parts it needs; a variable means the same wherever it is read.
 """
 
+import os
 import string
 from typing import Annotated, Final, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.errors import CannotStart
 
 PREFIX = "TWINSTREAM_"
+SECRETS_VARIABLE: Final = "TWINSTREAM_SECRETS_DIR"
+"""Names a folder whose files are settings too, each called as its variable, where the environment has none."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -95,6 +98,36 @@ class HttpSettings(Settings):
     """Where an HTTP app listens."""
 
     host: str = Field("127.0.0.1", description="address an HTTP service listens on")
+    cors_origins: str = Field(
+        "", description="origins whose pages may call from a browser, comma-separated; none unless set"
+    )
+    requests_per_minute: int = Field(
+        0, ge=0, description="most requests of one key in a minute, over all replicas; 0 for no limit"
+    )
+    bytes_per_minute: int = Field(
+        0, ge=0, description="most bytes that one key sends in a minute, over all replicas; 0 for no limit"
+    )
+    oidc_issuer: str = Field(
+        "", description="issuer whose access tokens (JWT) are taken beside API keys; none unless set"
+    )
+    oidc_audience: str = Field(
+        "", validate_default=True, description="what a token's `aud` must name; needed with an issuer"
+    )
+    oidc_jwks_url: str = Field("", description="where the issuer's keys are; unless set, its discovery document tells")
+    oidc_scope_claim: str = Field("scope", description="claim that holds a token's scopes, as words or as a list")
+    oidc_scope_prefix: str = Field("", description="what stands before our scopes' names in that claim")
+    oidc_leeway_s: int = Field(30, ge=0, le=300, description="seconds by which the issuer's clock may differ from ours")
+
+    @field_validator("oidc_audience")
+    @classmethod
+    def _is_named(cls, audience: str, info: ValidationInfo) -> str:
+        if info.data.get("oidc_issuer") and not audience:
+            raise ValueError("needed with TWINSTREAM_OIDC_ISSUER, whose tokens for others would open this too")
+        return audience
+
+    @property
+    def origins(self) -> list[str]:
+        return [origin for given in self.cors_origins.split(",") if (origin := given.strip())]
 
 
 class SecretSettings(Settings):
@@ -136,9 +169,16 @@ def load(kind: type[S]) -> S:
         CannotStart: a value does not fit; names each variable, what is wrong with it and what it holds for.
     """
     try:
-        return kind()
+        return kind(_secrets_dir=_secrets_folder())
     except ValidationError as error:
         raise CannotStart("\n".join(_explain(kind, dict(e)) for e in error.errors(include_url=False))) from None
+
+
+def _secrets_folder() -> str | None:
+    folder = os.environ.get(SECRETS_VARIABLE) or None
+    if folder is not None and not os.path.isdir(folder):  # noqa: PTH112  # a string, as it was given
+        raise CannotStart(f"{SECRETS_VARIABLE}: there is no folder {folder!r}")
+    return folder
 
 
 def _explain(kind: type[Settings], error: dict[str, object]) -> str:

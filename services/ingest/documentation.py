@@ -47,6 +47,7 @@ _PROBLEMS: Final = (
     "idempotency_key_in_flight",
     "records_refused",
     "overloaded",
+    "rate_limited",
     "unavailable",
     "internal",
 )

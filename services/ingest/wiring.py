@@ -11,6 +11,7 @@ from common.clock import Clock, IncreasingClock, SystemClock
 from common.health import Health, StatusServer
 from common.http.app import create_app, serve
 from common.http.auth import Authenticator
+from common.http.oidc import IssuerTokens
 from common.kafka.control import ControlTable
 from common.kafka.producer import Producer
 from common.kafka.rejections import Rejections
@@ -22,6 +23,7 @@ from ingest.documentation import DESCRIPTION, SCHEMAS
 from ingest.idempotency import IdempotencyKeys
 from ingest.intake import SERVICE, Intake
 from ingest.settings import IngestSettings
+from throttling.throttle import throttled
 
 
 async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
@@ -60,6 +62,7 @@ async def assembled(
         await until_available(partial(check_topics, settings), stop)
         await until_available(producer.start, stop)
         await until_available(control.start, stop)
+        throttle = await stack.enter_async_context(throttled(settings, settings, clock))
         intake = Intake(
             producer, Rejections(producer), IncreasingClock(clock), max_record_bytes=settings.max_record_bytes
         )
@@ -67,8 +70,10 @@ async def assembled(
             SERVICE,
             title="Twinstream ingest",
             description=DESCRIPTION,
-            authenticator=Authenticator(control),
+            authenticator=Authenticator(control, IssuerTokens(settings) if settings.oidc_issuer else None),
             health=health,
+            throttle=throttle,
+            origins=settings.origins,
             schemas=SCHEMAS,
         )
         add_routes(

@@ -14,19 +14,28 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from common import metrics
+from common import contracts, metrics
 from common.errors import CannotStart
 from common.health import Health
 from common.http import problems
-from common.http.auth import Authenticator
+from common.http.auth import Authenticator, Throttle
+from common.http.heads import BoundedHeads
 from common.http.paths import KeepEncodedSlashes
 from common.telemetry import begin_trace, trace_id
 
 log = structlog.get_logger()
 
 _QUIET: Final = frozenset({"/healthz", "/readyz"})
+_HARDENING: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+)
+_READING: Final = frozenset({"GET", "HEAD"})
+_ADMINISTRATIVE: Final = frozenset({contracts.Scope.ADMIN, contracts.Scope.RULES})
 _REF: Final = "#/components/schemas/{name}"
 _KEEP_ALIVE_S: Final = 75  # longer than clients keep an idle connection, so that they close it, not we under a request
 
@@ -38,6 +47,8 @@ def create_app(  # noqa: PLR0913  # by name, each once, from a composition root
     description: str,
     authenticator: Authenticator,
     health: Health,
+    throttle: Throttle | None = None,
+    origins: Sequence[str] = (),
     schemas: Sequence[type[msgspec.Struct]] = (),
     examples: Mapping[str, object] | None = None,
 ) -> FastAPI:
@@ -49,6 +60,8 @@ def create_app(  # noqa: PLR0913  # by name, each once, from a composition root
         description: of the OpenAPI document, Markdown.
         authenticator: who knows the keys.
         health: what /healthz and /readyz answer from.
+        throttle: who knows how much each caller may still ask for.
+        origins: whose pages may call from a browser.
         schemas: structs that routes refer to as `schema_of(struct)`.
         examples: what routes refer to as `example_of(name)`: builtins and structs.
     """
@@ -61,11 +74,19 @@ def create_app(  # noqa: PLR0913  # by name, each once, from a composition root
         separate_input_output_schemas=False,
         redirect_slashes=False,  # one address for a thing; a redirect would also mistake an id that ends in a slash
     )
-    app.state.authenticator = authenticator
+    app.state.authenticator, app.state.throttle = authenticator, throttle
     problems.install(app)
     _add_health(app, health)
     _describe(app, schemas, examples or {})
     app.add_middleware(KeepEncodedSlashes)
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["authorization", "content-type", "content-encoding", "idempotency-key", "traceparent"],
+            expose_headers=["location", "retry-after", "x-trace-id", "idempotency-replayed"],
+        )
     app.add_middleware(Observed, service=service)
     return app
 
@@ -82,7 +103,7 @@ async def serve(
     """
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=BoundedHeads,
         loop="none",
         lifespan="off",
         log_config=None,
@@ -146,7 +167,7 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-trace-id", trace)]
+                message["headers"] = [*message["headers"], (b"x-trace-id", trace), *_HARDENING]
             await send(message)
 
         try:
@@ -160,6 +181,24 @@ class Observed:
         metrics.HTTP_SECONDS.labels(self._service, route).observe(seconds)
         if route not in _QUIET:
             log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 2))
+        _audit(scope, route, status)
+
+
+def _audit(scope: Scope, route: str, status: int) -> None:
+    """Tell who did what to keys, rules and whatever else decides over others, whether it succeeded or not."""
+    state = scope.get("state", {})
+    if scope["method"] in _READING or state.get("scope") not in _ADMINISTRATIVE:
+        return
+    caller = state["caller"]
+    log.info(
+        "administrative_act",
+        who=caller.name,
+        key_id=caller.id,
+        method=scope["method"],
+        route=route,
+        target=scope.get("path_params", {}),
+        status=status,
+    )
 
 
 def _add_health(app: FastAPI, health: Health) -> None:

@@ -99,7 +99,7 @@ async def _refused(_request: Request, error: Exception) -> JSONResponse:
     if error.code == "unauthenticated":
         headers = {"WWW-Authenticate": "Bearer"}
     elif PROBLEMS[error.code].status in _PASSING:
-        headers = {"Retry-After": "1"}
+        headers = {"Retry-After": str(error.extra.pop("retry_after_s", 1))}
     return problem(error.code, error.detail, headers=headers, **error.extra)
 
 

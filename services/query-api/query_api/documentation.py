@@ -8,7 +8,7 @@ import msgspec
 from common.http.app import example_of, schema_of
 from common.http.problems import documented
 
-GUARDED: Final = ("unauthenticated", "forbidden", "invalid_parameter", "internal")
+GUARDED: Final = ("unauthenticated", "forbidden", "invalid_parameter", "rate_limited", "internal")
 """What every route that needs a key may answer."""
 
 BODY: Final = ("empty_body", "invalid_json", "invalid_body", "body_too_large", "unsupported_media_type")

@@ -1,7 +1,7 @@
 """The composition root: the only place that joins the parts. Tests call it with settings of their own."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
@@ -13,6 +13,7 @@ from common.contracts import ControlKind, Stream
 from common.health import Health, StatusServer
 from common.http.app import create_app, serve
 from common.http.auth import Authenticator
+from common.http.oidc import IssuerTokens
 from common.kafka.control import TYPES, ControlTable
 from common.kafka.producer import Producer
 from common.kafka.topics import check_topics
@@ -59,6 +60,7 @@ from query_api.rule_trials import RuleTrials
 from query_api.settings import QueryApiSettings
 from query_api.silence_book import SilenceBook
 from query_api.store import Store
+from throttling.throttle import Throttle, throttled
 from windows.connection import Connection
 from windows.counts import Counts
 
@@ -136,16 +138,22 @@ async def assembled(settings: QueryApiSettings, health: Health, stop: asyncio.Ev
             count_position=Coalescer(counts.positions),
             clock=clock,
         )
-        yield _app(parts, Authenticator(control), health)
+        authenticator = Authenticator(control, IssuerTokens(settings) if settings.oidc_issuer else None)
+        throttle = await stack.enter_async_context(throttled(settings, settings, clock))
+        yield _app(parts, authenticator, health, throttle, settings.origins)
 
 
-def _app(parts: Parts, authenticator: Authenticator, health: Health) -> FastAPI:
+def _app(
+    parts: Parts, authenticator: Authenticator, health: Health, throttle: Throttle | None, origins: Sequence[str]
+) -> FastAPI:
     app = create_app(
         SERVICE,
         title="Twinstream query API",
         description=_DESCRIPTION,
         authenticator=authenticator,
         health=health,
+        throttle=throttle,
+        origins=origins,
         schemas=(
             *views.SCHEMAS,
             *key_views.SCHEMAS,

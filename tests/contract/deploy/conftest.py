@@ -77,10 +77,13 @@ class Image:
                 process.kill()
             await process.communicate()
 
-    async def healthy(self, url: str) -> None:
-        """Wait until the image's own health check is content with `url`."""
+    async def healthy(self, url: str, process: asyncio.subprocess.Process) -> None:
+        """Wait until the image's own health check is content with `url`, as long as `process` lives."""
         async with asyncio.timeout(PATIENCE_S):
             while await asyncio.to_thread(lambda: self.run("common.probe", url).returncode):
+                if process.returncode is not None:
+                    _, said = await process.communicate()
+                    pytest.fail(said.decode())
                 await asyncio.sleep(0.2)
 
     def _stage(self) -> Iterator[tuple[str, str]]:

@@ -43,7 +43,7 @@ async def starts_from_its_image(part: Part, image_of, environment: dict[str, str
     ports = {f"TWINSTREAM_{name.upper()}": str(free_port()) for name in part.settings.model_fields if "_port" in name}
     metrics = next(port for name, port in ports.items() if name.endswith("_METRICS_PORT"))
     async with image.started(part.module, **environment, **ports) as process:
-        await image.healthy(f"http://127.0.0.1:{metrics}/readyz")
+        await image.healthy(f"http://127.0.0.1:{metrics}/readyz", process)
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
 

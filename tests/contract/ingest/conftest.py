@@ -15,6 +15,7 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
+from msgspec.structs import replace
 from pydantic import SecretStr
 
 from common.clock import SystemClock
@@ -37,6 +38,7 @@ class Service:
     http: httpx.AsyncClient
     key: str
     reading_key: str  # in force, but without the scope
+    revoked_key: str
 
     async def send(self, stream: str, body: bytes, content_type: str = "application/x-ndjson", **headers: str):
         return await self.http.post(
@@ -69,16 +71,16 @@ async def fresh_settings(servers: Any, **more: Any) -> IngestSettings:
     return settings
 
 
-async def put_keys(settings: IngestSettings, *scopes: Scope) -> list[str]:
-    """Keys in force, one per scope."""
+async def put_keys(settings: IngestSettings, *scopes: Scope | None) -> list[str]:
+    """Keys in force, one per scope; for None, one that had the right scope and was revoked."""
     producer = Producer(settings)
     await producer.start()
     control = ControlTable(settings, producer, SystemClock())
     await control.start()
     tokens = []
     for scope in scopes:
-        key, token = make_key(f"may {scope}", [scope], 0)
-        await control.put(ControlKind.KEY, key.id, key)
+        key, token = make_key(f"may {scope}", [scope or Scope.INGEST], 0)
+        await control.put(ControlKind.KEY, key.id, key if scope else replace(key, revoked_at=1))
         tokens.append(token)
     await control.stop()
     await producer.stop()
@@ -104,13 +106,13 @@ async def read_all(settings: IngestSettings, topic: str) -> Sequence[ConsumerRec
 
 @asynccontextmanager
 async def listening(settings: IngestSettings) -> AsyncIterator[Service]:
-    key, reading_key = await put_keys(settings, Scope.INGEST, Scope.READ)
+    key, reading_key, revoked_key = await put_keys(settings, Scope.INGEST, Scope.READ, None)
     stop = asyncio.Event()
     async with assembled(settings, Health(), SystemClock(), stop) as app:
         serving = asyncio.create_task(serve(app, "127.0.0.1", settings.ingest_port, stop))
         url, bearer = f"http://127.0.0.1:{settings.ingest_port}", {"authorization": f"Bearer {key}"}
         async with httpx.AsyncClient(base_url=url, headers=bearer, timeout=60) as http:
-            yield Service(settings, http, key, reading_key)
+            yield Service(settings, http, key, reading_key, revoked_key)
         stop.set()
         await serving
 
@@ -161,9 +163,10 @@ async def ready(settings: IngestSettings, **changes: object) -> AsyncIterator[tu
 
 
 @pytest.fixture(scope="module")
-async def service(servers: Any) -> AsyncIterator[Service]:
+async def service(servers: Any, issuer: Any) -> AsyncIterator[Service]:
     """One ingest for the tests of a module, on topics of its own."""
-    async with listening(await fresh_settings(servers)) as started:
+    oidc = {"oidc_issuer": issuer.url, "oidc_audience": issuer.audience}
+    async with listening(await fresh_settings(servers, **oidc)) as started:
         yield started
 
 

@@ -84,3 +84,27 @@ async def test_every_example_of_a_body_is_accepted_when_it_is_sent(service, docu
                 body = value if content_type == "application/x-ndjson" else json.dumps(value)
                 answer = await service.send(stream, body.encode(), content_type)
                 assert answer.status_code == 202, answer.text
+
+
+async def test_every_route_refuses_whoever_does_not_belong(service, document, issuer) -> None:
+    """Walked, so that no new route is forgotten: none, unknown, guessed, revoked, forged, and of another scope."""
+    unknown, guessed = f"tsk_0123456789ab_{'0' * 64}", f"{service.key[:-1]}x"
+    nobodys = {"unknown": unknown, "guessed": guessed, "revoked": service.revoked_key, **issuer.forgeries("ingest")}
+    given = {name: (f"Bearer {token}", 401) for name, token in nobodys.items()}
+    given |= {"none": ("", 401), "another scheme": (f"Basic {service.key}", 401)}
+    given |= {"wrong key": (f"Bearer {service.reading_key}", 403)}
+    given |= {"wrong token": (f"Bearer {issuer.token(scope='read admin')}", 403)}
+    routes = [(path, method) for path, about in document["paths"].items() if path.startswith("/v1") for method in about]
+    assert len(routes) == len(document["paths"]) - 2  # all but /healthz and /readyz
+    for path, method in routes:
+        for name, (authorization, status) in given.items():
+            answer = await service.http.request(method, path, json={}, headers={"authorization": authorization})
+            assert answer.status_code == status, (path, name)
+            assert answer.json()["code"] == {401: "unauthenticated", 403: "forbidden"}[status]
+
+
+async def test_an_issuers_token_takes_in_records(service, issuer) -> None:
+    """Beside keys, with the scope that its claim names."""
+    body = b'{"unique_identifier": "by-token", "number": 1, "text": "x"}'
+    authorization = f"Bearer {issuer.token(scope='ingest')}"
+    assert (await service.send("a", body, authorization=authorization)).status_code == 202

@@ -24,7 +24,7 @@ Database = AsyncDatabase[dict[str, Any]]
 
 
 @pytest_asyncio.fixture(scope="session")
-async def settings(servers: Stack) -> QueryApiSettings:
+async def settings(servers: Stack, issuer: Any) -> QueryApiSettings:
     """Settings of a deployment of its own: topics and database that no other test uses."""
     name = f"query-{secrets.token_hex(4)}"
     settings = QueryApiSettings(
@@ -35,6 +35,8 @@ async def settings(servers: Stack) -> QueryApiSettings:
         redis_url=servers.redis_url,
         redis_prefix=f"{name}:",
         secret=secrets.token_hex(32),
+        oidc_issuer=issuer.url,
+        oidc_audience=issuer.audience,
     )
     await ensure_topics(settings, partitions=1)
     return settings

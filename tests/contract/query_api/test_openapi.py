@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest_asyncio
+from fastapi import FastAPI
 
 from common.contracts import Scope
 from common.problems import PROBLEMS
@@ -176,12 +177,40 @@ def addressed(operation: Operation) -> tuple[str, str]:
     return operation.method, re.sub(r"\{\w+\}", "x", operation.path)
 
 
-async def test_every_operation_needs_a_key(document: Document, stranger: httpx.AsyncClient) -> None:
-    """None, and one that nobody knows."""
+async def test_every_operation_refuses_whoever_does_not_belong(
+    document: Document, stranger: httpx.AsyncClient, app: FastAPI, tokens: dict[Scope, str], issuer: Any
+) -> None:
+    """No credentials, unknown, guessed and revoked keys, and every way of forging a token."""
+    key, revoked = await app.state.parts.key_ring.make("revoked", list(Scope))
+    await app.state.parts.key_ring.revoke(key.id)
+    everything = " ".join(Scope)
+    given = {
+        "none": {},
+        "an unknown key": {"Authorization": f"Bearer tsk_0123456789ab_{'0' * 64}"},
+        "a guessed secret": {"Authorization": f"Bearer {tokens[Scope.ADMIN][:-1]}x"},
+        "a revoked key": {"Authorization": f"Bearer {revoked}"},
+        "another scheme": {"Authorization": f"Basic {tokens[Scope.ADMIN]}"},
+        **{name: {"Authorization": f"Bearer {token}"} for name, token in issuer.forgeries(everything).items()},
+    }
     for operation in guarded(document):
-        for headers in ({}, {"Authorization": f"Bearer tsk_0123456789ab_{'0' * 64}"}):
+        for name, headers in given.items():
             answer = await stranger.request(*addressed(operation), headers=headers)
-            assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated"), operation.path
+            assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated"), (operation.path, name)
+            assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_an_issuers_token_opens_what_its_scopes_say(
+    document: Document, client_of: Callable[[str], httpx.AsyncClient], issuer: Any
+) -> None:
+    """As a key does; one without the scope is turned away."""
+    for operation in guarded(document):
+        others = " ".join(scope for scope in Scope if scope is not operation.scope)
+        async with client_of(issuer.token(scope=others)) as client:
+            answer = await client.request(*addressed(operation), params={"nonsense": "1"})
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), operation.path
+        async with client_of(issuer.token(scope=f"openid {operation.scope}")) as client:
+            answer = await client.request(*addressed(operation), params={"nonsense": "1"})
+            assert answer.json()["code"] == "invalid_parameter", operation.path
 
 
 async def test_every_operation_needs_its_scope(

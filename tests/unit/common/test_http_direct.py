@@ -8,10 +8,10 @@ import pytest_asyncio
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.routing import APIRoute
 
-from common.contracts import ApiKey, Scope
+from common.contracts import Scope
 from common.errors import Refused
 from common.http import problems
-from common.http.auth import caller_of, requires
+from common.http.auth import Caller, caller_of, requires
 from common.http.direct import Direct
 
 GIVEN = {"authorization": "Bearer me", "password": "open"}
@@ -26,14 +26,14 @@ async def guard(request: Request, wait_ms: Annotated[int, Query(ge=0)] = 7) -> N
 class AnyKey:
     """Knows every key."""
 
-    def recognise(self, token: str) -> ApiKey:
-        return ApiKey(id=token, name=token, scopes=(Scope.READ,), secret_sha256="", created_at=1)
+    async def caller_of(self, token: str) -> Caller:
+        return Caller(token, token, [Scope.READ])
 
 
 def made(route_class: type) -> FastAPI:
     guards = [Depends(requires(Scope.READ)), Depends(guard)]
     app, router = FastAPI(), APIRouter(route_class=route_class, dependencies=guards)
-    app.state.authenticator = AnyKey()
+    app.state.authenticator, app.state.throttle = AnyKey(), None
 
     @router.get("/{name}")
     async def answer(request: Request, name: str, times: Annotated[int, Query(le=9)] = 1) -> Response:

@@ -45,6 +45,7 @@ DRIVERS = {
     ],
     "pyiceberg": ["libs/twinstream_lake/", "services/lake/"],
     "sqlalchemy": ["libs/twinstream_lake/catalog.py"],
+    "jwt": ["libs/common/http/oidc.py", "libs/localstack/issuer.py"],
     "fastapi": ["libs/common/http/", "services/ingest/", "services/query-api/"],
 }
 
