@@ -67,7 +67,7 @@ _HEAD = """\
 # Settings
 
 Read from the environment once, at the start; what it does not have may be a file in the folder that
-`TWINSTREAM_SECRETS_DIR` names, called as its variable. A value that does not fit stops the start and names its variable.
+`TWINSTREAM_SECRETS_DIR` names, called as its variable. A value that does not fit stops the start and names it.
 An empty variable counts as absent. This page is written by `python tools/settings_page.py > docs/settings.md`.
 """
 
