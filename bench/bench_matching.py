@@ -43,7 +43,7 @@ async def run(*, quick: bool) -> list[Figure]:
 
 async def _against_bare(name: str, work: workload.Workload, rounds: int, aim: float | None) -> list[Figure]:
     count = len(work.records)
-    measured, _, ratios = await paired(rounds, _rate(_matching(work), count), _rate(_bare(work), count))
+    measured, _, ratios = await paired(rounds, _rate(_matching(work), count), _rate(bare_loop(work), count))
     return [
         figure(name, "records/s", measured, aim=aim),
         figure(f"{name}, of the ceiling", "ratio", ratios, aim=AIM_RATIO if aim else None),
@@ -75,7 +75,7 @@ def _matching(work: workload.Workload) -> Loop:
     return loop
 
 
-def _bare(work: workload.Workload) -> Loop:
+def bare_loop(work: workload.Workload) -> Loop:
     automaton = AhoCorasick(work.ceiling_keywords, store_patterns=False)
     decoder = msgspec.json.Decoder(RecordB)
 
