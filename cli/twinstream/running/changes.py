@@ -13,7 +13,7 @@ from twinstream.running.screen import Screen
 
 log = structlog.get_logger()
 
-_NAME_WIDTH: Final = 11
+_NAME_WIDTH: Final = 17  # the longest name, lake-maintenance, and a space
 
 
 class Changes:

@@ -66,7 +66,7 @@ def told(screen: PlainScreen, output: io.StringIO, time: Time):
 def test_a_start_tells_how_long_it_took(told) -> None:
     """Once it is ready; that it began is not worth a line."""
     assert told("kafka", State.STARTING) == ""
-    assert told("kafka", State.READY, at_s=2.34) == "✓ kafka      ready after 2.3 s"
+    assert told("kafka", State.READY, at_s=2.34) == "✓ kafka            ready after 2.3 s"
 
 
 def test_a_death_and_a_return_are_told(told) -> None:
@@ -74,15 +74,15 @@ def test_a_death_and_a_return_are_told(told) -> None:
     told("kafka", State.STARTING)
     told("kafka", State.READY, at_s=1)
     died = told("kafka", State.DIED, "killed by SIGKILL; restarting in 0.5 s", at_s=60)
-    assert died == "✗ kafka      killed by SIGKILL; restarting in 0.5 s"
+    assert died == "✗ kafka            killed by SIGKILL; restarting in 0.5 s"
     told("kafka", State.STARTING, at_s=61)
-    assert told("kafka", State.READY, at_s=63) == "✓ kafka      back after 2.0 s"
+    assert told("kafka", State.READY, at_s=63) == "✓ kafka            back after 2.0 s"
 
 
 def test_a_stop_is_told(told) -> None:
     """And when it had to be forced."""
-    assert told("kafka", State.STOPPED) == "■ kafka      stopped"
-    assert told("kafka", State.STOPPED, "killed, for it hung") == "■ kafka      stopped killed, for it hung"
+    assert told("kafka", State.STOPPED) == "■ kafka            stopped"
+    assert told("kafka", State.STOPPED, "killed, for it hung") == "■ kafka            stopped killed, for it hung"
 
 
 def test_what_is_awaited_is_named(screen: PlainScreen) -> None:
