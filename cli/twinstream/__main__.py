@@ -20,6 +20,7 @@ from twinstream.logs import logs
 from twinstream.repair import audit, rebuild
 from twinstream.reset import reset
 from twinstream.send import send
+from twinstream.signals import alerts, deliveries, destinations, silences
 from twinstream.status import status
 from twinstream.target import Target, base_url
 from twinstream.up import up
@@ -90,6 +91,10 @@ app.command()(count)
 app.command()(erase)
 app.add_typer(conditions.app, name="conditions")
 app.add_typer(rules.app, name="rules")
+app.add_typer(alerts.app, name="alerts")
+app.add_typer(destinations.app, name="destinations")
+app.add_typer(silences.app, name="silences")
+app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(keys.app, name="keys")
 app.add_typer(rejected.app, name="rejected")
 app.command()(rebuild)

@@ -104,7 +104,7 @@ class Client:
         """Send records as NDJSON; returns once the log holds those that were accepted."""
         url = f"{self._target.ingest_url}/v1/streams/{stream}/records"
         headers = {"Content-Type": "application/x-ndjson"}
-        answer = _decoded(await self._call("POST", url, content=lines, headers=headers), Ingested)
+        answer = decoded(await self._call("POST", url, content=lines, headers=headers), Ingested)
         if answer.receipt is not None:
             for place, offset in decode_receipt(answer.receipt).items():
                 self._written[place] = max(offset, self._written.get(place, 0))
@@ -132,7 +132,7 @@ class Client:
 
     async def record(self, stream: Stream, record_id: str) -> msgspec.Raw:
         """The newest version of a record, as JSON."""
-        return _decoded(await self._call("GET", f"{self._target.url}/v1/{stream}/{segment(record_id)}"), msgspec.Raw)
+        return decoded(await self._call("GET", f"{self._target.url}/v1/{stream}/{segment(record_id)}"), msgspec.Raw)
 
     async def children(
         self, a_id: str, *, order: str, since: str | None = None, limit: int | None = None
@@ -143,7 +143,7 @@ class Client:
         while left is None or left > 0:
             size = MAX_PAGE if left is None else min(left, MAX_PAGE)
             wanted = {"limit": str(size), "order": order, "since": since, "cursor": cursor}
-            page = _decoded(await self._call("GET", url, params=_present(wanted)), Page)
+            page = decoded(await self._call("GET", url, params=present(wanted)), Page)
             yield page.items
             left, cursor = None if left is None else left - len(page.items), page.next_cursor
             if cursor is None:
@@ -153,13 +153,13 @@ class Client:
         """Make an API key; the answer alone holds its token."""
         body = msgspec.json.encode({"name": name, "scopes": scopes})
         headers = {"Content-Type": "application/json"}
-        return _decoded(
+        return decoded(
             await self._call("POST", f"{self._target.url}/v1/keys", content=body, headers=headers), msgspec.Raw
         )
 
     async def keys(self) -> list[msgspec.Raw]:
         """All API keys, revoked ones too."""
-        return _decoded(await self._call("GET", f"{self._target.url}/v1/keys"), Page).items
+        return decoded(await self._call("GET", f"{self._target.url}/v1/keys"), Page).items
 
     async def revoke_key(self, key_id: str) -> None:
         """Revoke an API key; doing it again changes nothing."""
@@ -168,11 +168,11 @@ class Client:
     async def count(self, stream: Stream, asked: Mapping[str, str | None], *, series: bool) -> msgspec.Raw:
         """How many of a stream lie in a window, at once or step by step."""
         url = f"{self._target.url}/v1/counts/{stream}" + ("/series" if series else "")
-        return _decoded(await self._call("GET", url, params=_present(asked)), msgspec.Raw)
+        return decoded(await self._call("GET", url, params=present(asked)), msgspec.Raw)
 
     async def conditions(self) -> list[msgspec.Raw]:
         """All conditions."""
-        return _decoded(await self._call("GET", f"{self._target.url}/v1/conditions"), Page).items
+        return decoded(await self._call("GET", f"{self._target.url}/v1/conditions"), Page).items
 
     async def create_condition(self, name: str, stream: Stream, expression: str, *, per_a: bool) -> msgspec.Raw:
         """Make a condition."""
@@ -193,7 +193,7 @@ class Client:
         left, cursor = limit, None
         while left > 0:
             wanted = {**filters, "limit": str(min(left, MAX_PAGE)), "cursor": cursor}
-            page = _decoded(await self._call("GET", f"{self._target.url}/v1/rejected", params=_present(wanted)), Page)
+            page = decoded(await self._call("GET", f"{self._target.url}/v1/rejected", params=present(wanted)), Page)
             yield page.items
             left, cursor = left - len(page.items), page.next_cursor
             if cursor is None:
@@ -201,7 +201,7 @@ class Client:
 
     async def rejected_record(self, rejected_id: str) -> msgspec.Raw:
         """A rejected record with its bytes."""
-        return _decoded(await self._call("GET", f"{self._target.url}/v1/rejected/{segment(rejected_id)}"), msgspec.Raw)
+        return decoded(await self._call("GET", f"{self._target.url}/v1/rejected/{segment(rejected_id)}"), msgspec.Raw)
 
     async def replay(self, items: list[dict[str, object]], *, dry_run: bool) -> list[msgspec.Raw]:
         """Put rejected records into the log again, or say what would be accepted."""
@@ -215,7 +215,7 @@ class Client:
     async def erase(self, stream: Stream, record_id: str) -> str:
         """Erase all that was sent under an id; returns a receipt to wait for."""
         answer = await self._call("DELETE", f"{self._target.url}/v1/{stream}/{segment(record_id)}")
-        return _decoded(answer, Receipt).receipt
+        return decoded(answer, Receipt).receipt
 
     async def taken_in(self, stream: Stream, receipt: str) -> None:
         """Wait until lookups and counts have taken in what a receipt stands for.
@@ -240,7 +240,7 @@ class Client:
 
     async def _send_json(self, method: str, url: str, body: object) -> msgspec.Raw:
         headers = {"Content-Type": "application/json"}
-        return _decoded(await self._call(method, url, content=msgspec.json.encode(body), headers=headers), msgspec.Raw)
+        return decoded(await self._call(method, url, content=msgspec.json.encode(body), headers=headers), msgspec.Raw)
 
     async def _call(
         self,
@@ -289,11 +289,13 @@ def segment(record_id: str) -> str:
     return encoded.replace(".", "%2E") if record_id in {".", ".."} else encoded
 
 
-def _present(values: Mapping[str, str | None]) -> dict[str, str]:
+def present(values: Mapping[str, str | None]) -> dict[str, str]:
+    """Query parameters that were given."""
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _decoded(response: httpx.Response, type_: type[T]) -> T:
+def decoded(response: httpx.Response, type_: type[T]) -> T:
+    """An answer as a `type_`; one that does not fit is a stranger's."""
     try:
         return msgspec.json.decode(response.content, type=type_)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -1,0 +1,1 @@
+"""The commands about alerts, where they go, and when they do not."""
