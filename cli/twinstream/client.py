@@ -231,9 +231,9 @@ class Client:
         self, method: str, path: str, body: object = None, params: Mapping[str, str | None] | None = None
     ) -> msgspec.Raw:
         """Call query-api at `path`, which is encoded already: for commands that need no more of it than JSON."""
-        url, wanted = self._target.url + path, _present(params or {})
+        url, wanted = self._target.url + path, present(params or {})
         if body is None:
-            return _decoded(await self._call(method, url, params=wanted), msgspec.Raw)
+            return decoded(await self._call(method, url, params=wanted), msgspec.Raw)
         return await self._send_json(method, url, body)
 
     # --- calls ------------------------------------------------------------------------------------------------------
