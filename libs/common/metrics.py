@@ -48,9 +48,15 @@ LATE = Counter(
     "Records that were older than the windows' horizon when they were ingested",
     ["stream"],
 )
-AUDITED = Counter("twinstream_window_audited_ids_total", "Ids of which windows and log were compared", ["stream"])
+AUDITED = Counter(
+    "twinstream_window_audited_ids_total",
+    "Ids of which windows were compared with the log and the documents",
+    ["stream"],
+)
 DRIFT = Gauge(
-    "twinstream_window_drift_ids", "Ids of the last audit's sample that windows and log do not agree on", ["stream"]
+    "twinstream_window_drift_ids",
+    "Ids of the last audit's sample of which windows say other than the log or the documents",
+    ["stream"],
 )
 CONDITION_FAILURES = Counter(
     "twinstream_condition_failures_total",

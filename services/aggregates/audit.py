@@ -1,9 +1,9 @@
-"""Whether the windows say what the log says: a sample of ids, looked at from both sides.
+"""Whether the windows say what the log and the documents say: a sample of ids, looked at from all sides.
 
 From the log: a stretch of records; the windows must know each id in at least that version, and where it is the newest,
 hold it under exactly the parent and the conditions that the record has. From the windows: ids drawn from every set; the
-head must agree with each set that it is in. An id that is found wanting is looked at again a moment later, since
-records come meanwhile; what is wrong then is drift.
+head must agree with each set that it is in. From the documents: see `audit_documents`. An id that is found wanting is
+looked at again a moment later, since records come meanwhile; what is wrong then is drift.
 """
 
 import asyncio
@@ -13,10 +13,13 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from aggregates.audit_documents import AgainstDocuments, Audited
 from aggregates.changes import Item, read
-from aggregates.inspection import Inspector, Seen
+from aggregates.documents import Documents
+from aggregates.inspection import Inspector
 from aggregates.revisions import Revisions
 from aggregates.store import WindowStore
+from aggregates.verdicts import inward, outward
 from common import metrics
 from common.clock import Clock
 from common.contracts import RECORDS, Record, version_of
@@ -30,13 +33,6 @@ log = structlog.get_logger()
 _SAMPLE: Final = 500
 _SCANNED: Final = 5_000
 _AGAIN_AFTER_S: Final = 2.0
-
-
-class Audited(NamedTuple):
-    """How many ids were looked at, and what is wrong with those that are wrong."""
-
-    ids: int
-    drift: Mapping[str, str]
 
 
 class Place(NamedTuple):
@@ -55,23 +51,24 @@ class Logged(NamedTuple):
 
 
 class Audit:
-    """Compares one stream's windows with its log."""
+    """Compares one stream's windows with its log and its documents."""
 
     def __init__(
         self, connection: Connection, layout: Layout, *, replay: Replay, clock: Clock, chance: random.Random
     ) -> None:
         self._inspector = Inspector(connection, layout)
         self._store = WindowStore(connection, layout)
+        self._against_documents = AgainstDocuments(connection, layout, clock)
         self._layout = layout
         self._replay = replay
         self._clock = clock
         self._chance = chance
 
-    async def run(self, revisions: Revisions) -> Audited:
-        """Look at a sample of ids.
+    async def run(self, revisions: Revisions, documents: Documents | None = None) -> Audited:
+        """Look at a sample of ids; with `documents` left out, beside the log alone.
 
         Raises:
-            TryLater: Redis or Kafka is away.
+            TryLater: Redis, Kafka or MongoDB is away.
         """
         whole = (await self._store.standing()).whole()
         revisions = revisions.only(whole)
@@ -87,10 +84,20 @@ class Audit:
             wrong = {id_: fault for id_, fault in wrong.items() if id_ not in erased}
         self._replay.rest()
         result = Audited(len({*records, *drawn}), wrong)
+        if documents is not None:
+            beside = await self._against_documents.run(documents, drawn, revisions)
+            result = Audited(result.ids + beside.ids, {**beside.drift, **wrong})
         stream = self._layout.stream
         metrics.AUDITED.labels(stream).inc(result.ids)
-        metrics.DRIFT.labels(stream).set(len(wrong))
-        log.log(30 if wrong else 20, "audited", stream=stream, ids=result.ids, drift=len(wrong), examples=_some(wrong))
+        metrics.DRIFT.labels(stream).set(len(result.drift))
+        log.log(
+            30 if result.drift else 20,
+            "audited",
+            stream=stream,
+            ids=result.ids,
+            drift=len(result.drift),
+            examples=_some(result.drift),
+        )
         return result
 
     async def _from_the_log(self) -> dict[str, Logged]:
@@ -126,7 +133,7 @@ class Audit:
         return {
             id_: fault
             for id_, one in seen.items()
-            if (fault := _inward(one, names) or _outward(one, records.get(id_), revisions, verge_ms))
+            if (fault := inward(one, names) or outward(one, records.get(id_), revisions, verge_ms, "the log has"))
         }
 
 
@@ -137,36 +144,6 @@ def _take(found: dict[str, Logged], items: Sequence[Item], place: Place) -> None
             found.pop(content, None)
         elif content.id not in found or version_of(content) > version_of(found[content.id].record):
             found[content.id] = Logged(content, place)
-
-
-def _inward(seen: Seen, names: Mapping[int, str]) -> str | None:
-    """Whether the sets agree with the head."""
-    if seen.version is None:
-        return None
-    if seen.listed_at != seen.version.event_time:
-        return f"listed at {seen.listed_at}, its head says {seen.version.event_time}"
-    if seen.parent and seen.of_at != seen.version.event_time:
-        return f"listed under its parent at {seen.of_at}, its head says {seen.version.event_time}"
-    for revision, score in seen.held_at.items():
-        expected = seen.version.event_time if revision in seen.held else None
-        if score != expected:
-            return f"listed under {names[revision]} at {score}, its head says {expected}"
-    return None
-
-
-def _outward(seen: Seen, record: Record | None, revisions: Revisions, verge_ms: int) -> str | None:
-    """Whether the head is at least as new as the record, and says what it says where it is the same."""
-    if record is None or record.event_time <= verge_ms:
-        return None
-    version = version_of(record)
-    if seen.version is None or seen.version < version:
-        return f"the log has version {version}, the windows have {seen.version}"
-    if seen.version > version:
-        return None
-    if seen.parent != getattr(record, "a_id", ""):
-        return "its parent is another"
-    held = set(revisions.compiled.match(record).held)
-    return None if held == seen.held & revisions.conditions.keys() else "the conditions that it holds are others"
 
 
 def _some(wrong: Mapping[str, str]) -> list[str]:

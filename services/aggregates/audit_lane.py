@@ -8,7 +8,9 @@ from typing import Final
 
 import structlog
 
-from aggregates.audit import Audit, Audited
+from aggregates.audit import Audit
+from aggregates.audit_documents import Audited
+from aggregates.documents import Documents
 from aggregates.generations import ensure_layout
 from aggregates.revisions import choose, none_yet
 from aggregates.settings import AggregatesSettings
@@ -24,6 +26,7 @@ from common.kafka.control import ControlTable
 from common.kafka.producer import Producer
 from common.kafka.replay import Replay
 from common.process import main
+from common.settings import MongoSettings
 from windows.connection import Connection
 
 log = structlog.get_logger()
@@ -34,9 +37,17 @@ _EVERY_S: Final = 3600.0
 class AuditLane:
     """Audits one stream's windows while the loop fills them."""
 
-    def __init__(
-        self, windows: StreamWindows, *, connection: Connection, replay: Replay, loop: BatchLoop, clock: Clock
+    def __init__(  # noqa: PLR0913  # by name, each once, from the composition root
+        self,
+        settings: MongoSettings,
+        windows: StreamWindows,
+        *,
+        connection: Connection,
+        replay: Replay,
+        loop: BatchLoop,
+        clock: Clock,
     ) -> None:
+        self._settings = settings
         self._windows = windows
         self._connection = connection
         self._replay = replay
@@ -52,7 +63,8 @@ class AuditLane:
             layout, chance = self._windows.store.layout, random.Random()  # noqa: S311  # a sample, no secret
             audit = Audit(self._connection, layout, replay=self._replay, clock=self._clock, chance=chance)
             try:
-                await audit.run(self._windows.revisions)
+                async with Documents(self._settings, self._windows.stream) as documents:
+                    await audit.run(self._windows.revisions, documents)
             except (TryLater, Reposition) as error:
                 log.warning("audit_postponed", stream=self._windows.stream, detail=str(error))
 
@@ -85,7 +97,9 @@ async def _once(
         whole=standing.whole(),
     )
     chance = random.Random()  # noqa: S311  # a sample, no secret
-    return await Audit(connection, layout, replay=replay, clock=SystemClock(), chance=chance).run(revisions)
+    audit = Audit(connection, layout, replay=replay, clock=SystemClock(), chance=chance)
+    async with Documents(settings, stream) as documents:
+        return await audit.run(revisions, documents)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,8 @@ _CLOSE: Final = 500
 """Records that may be lacking at the switch: the live worker goes on from there within a second."""
 
 _LOCK_MS: Final = 60_000
+_PATIENCE: Final = 10
+"""Reads that may bring nothing: Kafka is busy, or what is left up to the end holds no message."""
 
 
 class Rebuild:
@@ -133,10 +135,12 @@ class Rebuild:
         position = (await windows.positions([partition.number]))[partition.number]
         _, end = await self._replay.bounds(partition)
         at, done = position or await self._replay.first_since(partition, oldest_ms), 0
-        while at < end and not stop.is_set():
+        patience = _PATIENCE
+        while at < end and patience and not stop.is_set():
             entries = await self._replay.read(partition, at, _BATCH_RECORDS)
             if not entries:
-                break
+                patience -= 1
+                continue
             batch = Batch(partition, position, entries)
             await windows.apply(batch, read(self._stream, entries)[0])
             at = position = batch.next_position

@@ -2,11 +2,14 @@
 
 from pydantic import Field
 
-from common.settings import KafkaSettings, Port, RedisSettings
+from common.settings import KafkaSettings, MongoSettings, Port, RedisSettings
 
 
-class AggregatesSettings(KafkaSettings, RedisSettings):
-    """How far back the windows reach, how they are spread, and how fast the work goes."""
+class AggregatesSettings(KafkaSettings, RedisSettings, MongoSettings):
+    """How far back the windows reach, how they are spread, and how fast the work goes.
+
+    MongoDB is what the audit holds the windows against.
+    """
 
     aggregates_metrics_port: Port = Field(9103, description="port of aggregates' /metrics, /healthz and /readyz")
     aggregates_batch_records: int = Field(

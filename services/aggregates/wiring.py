@@ -103,7 +103,9 @@ async def assembled(
             for stream in Stream
         ]
         audits = [
-            AuditLane(windows[stream], connection=connection, replay=audit_replays[stream], loop=loop, clock=clock)
+            AuditLane(
+                settings, windows[stream], connection=connection, replay=audit_replays[stream], loop=loop, clock=clock
+            )
             for stream in Stream
         ]
         for upkeep in upkeeps:

@@ -89,7 +89,8 @@ class Deployment:
             await self.windows.go_live(number, position)
             _, end = await self.replay.bounds(partition)
             if position < end:
-                entries = await self.replay.read(partition, position, 100_000)
+                while not (entries := await self.replay.read(partition, position, 100_000)):
+                    pass  # a busy Kafka may keep a reader waiting
                 await self.windows.apply(Batch(partition, position, entries), read(Stream.B, entries)[0])
 
     async def counts(self) -> list[int]:

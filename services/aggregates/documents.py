@@ -1,0 +1,94 @@
+"""The documents, to hold the windows against: the only importer of MongoDB's driver here, which translates its errors.
+
+Read for an audit, and for nothing else: windows are filled and serve while MongoDB is away.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+from pymongo import ASCENDING, DESCENDING, AsyncMongoClient
+from pymongo.errors import PyMongoError
+
+from aggregates.store import SERVICE
+from common import metrics
+from common.contracts import RECORD, RECORDS, Collections, Record, Stream, position_id
+from common.errors import CannotStart, TryLater, unfit_secret
+from common.settings import MongoSettings
+
+_IDS_PER_FIND: Final = 100  # SecantusDB's time for an $in grows with the square of its length
+_FIELDS: Final = {"unique_identifier": "_id", "Stream_A_unique_identifier": "a_id"}
+
+
+class Documents:
+    """The documents of one stream as they stand; an async context manager that is connected for as long as it lasts."""
+
+    def __init__(self, settings: MongoSettings, stream: Stream) -> None:
+        self._stream = stream
+        try:
+            self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+                settings.mongo_uri.get_secret_value(),
+                timeoutMS=settings.mongo_timeout_ms,
+                serverSelectionTimeoutMS=settings.mongo_timeout_ms,
+                appname="twinstream aggregates",
+            )
+        except (PyMongoError, ValueError) as error:  # a bad port is a ValueError
+            raise CannotStart(unfit_secret("TWINSTREAM_MONGO_URI", error)) from None
+        self._database = self._client[settings.mongo_database]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._client.close()
+
+    async def find(self, ids: Collection[str]) -> dict[str, Record]:
+        """The newest version of each of `ids`, as the record that it was; those that do not exist are left out.
+
+        Raises:
+            TryLater: MongoDB is away; so with all that follows here.
+        """
+        wanted = list(ids)
+        parts = [wanted[first : first + _IDS_PER_FIND] for first in range(0, len(wanted), _IDS_PER_FIND)]
+        with _translated("audit_find"):
+            of = self._database[await self._collection()]
+            return self._records([one for part in parts for one in await of.find({"_id": {"$in": part}}).to_list()])
+
+    async def newest_of(self, a_ids: Collection[str], limit: int) -> dict[str, Record]:
+        """Of each of these A its `limit` newest B."""
+        order = [("event_time", DESCENDING), ("_id", ASCENDING)]
+        with _translated("audit_children"):
+            of = self._database[await self._collection()]
+            found = [one for a_id in a_ids for one in await of.find({"a_id": a_id}).sort(order).limit(limit).to_list()]
+        return self._records(found)
+
+    async def positions(self, partitions: int) -> dict[int, int]:
+        """The next offset that the documents will take in, by partition; 0 where there is none."""
+        names = {position_id(RECORDS[self._stream], number): number for number in range(partitions)}
+        with _translated("audit_positions"):
+            found = await self._database[Collections.POSITIONS].find({"_id": {"$in": list(names)}}).to_list()
+        return dict.fromkeys(range(partitions), 0) | {names[one["_id"]]: one["offset"] for one in found}
+
+    async def _collection(self) -> str:
+        """Where the documents lie that answer now."""
+        generation = await self._database[Collections.GENERATIONS].find_one({"_id": self._stream.value})
+        return Collections.of(self._stream, 0 if generation is None else generation["number"])
+
+    def _records(self, documents: list[dict[str, Any]]) -> dict[str, Record]:
+        # An id that was erased has a document without a record.
+        found = [one for one in documents if "event_time" in one]
+        named = [one | {field: one[stored] for field, stored in _FIELDS.items() if stored in one} for one in found]
+        return {one["_id"]: msgspec.convert(one, RECORD[self._stream]) for one in named}
+
+
+@contextmanager
+def _translated(operation: str) -> Iterator[None]:
+    with metrics.store_call(SERVICE, operation):
+        try:
+            yield
+        except PyMongoError as error:
+            raise TryLater(f"MongoDB did not take part in {operation}: {type(error).__name__}") from error
