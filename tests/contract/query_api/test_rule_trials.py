@@ -102,6 +102,24 @@ async def test_what_cannot_be_tried_is_refused(
     assert answer.json()["errors"][0]["at"] == at
 
 
+@pytest.mark.parametrize(
+    ("regex", "text"),
+    [
+        ("(a+)+$", "a" * 65_000 + "!"),
+        ("(a|aa)+$", "a" * 65_000 + "!"),
+        ("(?:x+x+)+y", "x" * 65_000),
+        (r"(?:[a-z]+\d?){40}z", "abc" * 21_000),
+    ],
+)
+async def test_a_hostile_regex_on_the_longest_text_is_answered(
+    author: httpx.AsyncClient, regex: str, text: str
+) -> None:
+    """An engine that goes back would be at it until the end of the world."""
+    async with asyncio.timeout(30):
+        found = await tried(author, {"regexes": [regex]}, text)
+    assert not found["matched"]
+
+
 # --- the past -------------------------------------------------------------------------------------------------------
 
 

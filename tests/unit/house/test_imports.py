@@ -127,3 +127,10 @@ def test_the_command_imports_no_service() -> None:
         if (names := set(SERVICES) & set(imported(path)))
     }
     assert found == {}
+
+
+@pytest.mark.parametrize(("half", "other"), [("scan", "signals.notifier"), ("notifier", "signals.scan")])
+def test_the_halves_of_signals_know_each_other_by_the_log_alone(half: str, other: str) -> None:
+    """Each is a process of its own, which lags, stops and scales alone."""
+    found = [path.name for path in sources(SERVICES["signals"] / half) if other in path.read_text()]
+    assert found == []
