@@ -37,6 +37,9 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
 
 
 def _mend(record: dict[str, Any]) -> None:
+    for name in ("unique_identifier", "Stream_A_unique_identifier", "event_time"):
+        if isinstance(record.get(name), float) and record[name].is_integer():  # which JSON Schema calls an integer
+            record[name] = int(record[name])
     number, event_time = record.get("number"), record.get("event_time")
     if isinstance(number, int) and abs(number) > 2**53:
         record["number"] = float(number % 2**53)

@@ -10,7 +10,7 @@ import pytest
 
 HERE = Path(__file__).parent
 SHORT = ("--max-examples", "10", "--no-shrink")
-LONG = ("--max-examples", "200")
+LONG = ("--max-examples", "60")
 PHASES = "examples,coverage,fuzzing,stateful"
 
 

@@ -127,9 +127,9 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 def _methods(request: Request) -> list[str]:
     """What the path of `request` takes: the framework tells of the first route alone, and each method is a route."""
-    documented = request.app.openapi()["paths"]
-    matching = (methods for path, methods in documented.items() if compile_path(path)[0].match(request.scope["path"]))
-    return sorted({method.upper() for methods in matching for method in methods})
+    documented, path = request.app.openapi()["paths"], request.scope["path"]
+    templates = [path] if path in documented else [one for one in documented if compile_path(one)[0].match(path)]
+    return sorted({method.upper() for template in templates for method in documented[template]})
 
 
 def _http_detail(request: Request, code: str) -> str:
