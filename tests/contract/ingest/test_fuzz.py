@@ -66,8 +66,8 @@ class Fuzzer:
     def _body(self) -> bytes:
         body = self._chance.choice(SEEDS)
         for _ in range(self._chance.choice([0, 1, 1, 2, 4, 16])):
-            body = self._chance.choice(self._mutations)(body)
-        return body[: 4 * MIB]
+            body = self._chance.choice(self._mutations)(body)[:MIB]
+        return body
 
     def _compressed(self, body: bytes, encoding: str) -> bytes:
         """Mostly as the header says, and mostly whole."""
