@@ -80,7 +80,7 @@ async def send_until_over(
     more_after_it = 3
     for sent in range(BATCH, len(records) + 1, BATCH):
         await send_until_acknowledged(http, url, records[sent - BATCH : sent])
-        if over.is_set():
+        if over.is_set() and sent >= ENOUGH:
             more_after_it -= 1
         if not more_after_it:
             return records[:sent]
@@ -181,9 +181,9 @@ async def sending(stack: Stack) -> AsyncIterator[Sending]:
     ids="+".join,
 )
 async def test_what_was_acknowledged_survives_a_kill(stack: Stack, sending: Sending, victims: Sequence[str]) -> None:
-    """Killed in the middle of a stream, once early and once late, and brought back by the supervisor."""
+    """Killed in the middle of a stream, one twice, a pair once, and brought back by the supervisor."""
     async with sending.during("kill-" + "-".join(victims)):
-        for _ in range(2):
+        for _ in range(2 if len(victims) == 1 else 1):
             for victim in victims:
                 stack.kill(victim)
             for victim in victims:
