@@ -46,6 +46,17 @@ class KafkaSettings(Settings):
         ge=1024 * 1024,
         description="largest message Kafka takes; a longest text of escapes needs 1 MiB",
     )
+    instance: str = Field(
+        "",
+        pattern=r"^[a-zA-Z0-9._-]{0,64}$",
+        description="name of this replica, like no other of its service: its restart then leaves the others alone",
+    )
+    session_timeout_ms: int = Field(
+        10_000,
+        ge=6_000,
+        le=300_000,
+        description="how long a worker may be silent, or away for a restart, before others take over its partitions",
+    )
     kafka_timeout_ms: int = Field(
         10_000, ge=1000, le=120_000, description="how long a write may take before it counts as failed"
     )
@@ -98,6 +109,9 @@ class HttpSettings(Settings):
     """Where an HTTP app listens."""
 
     host: str = Field("127.0.0.1", description="address an HTTP service listens on")
+    drain_ms: int = Field(
+        1_000, ge=0, le=120_000, description="how long open connections are served at a stop, once new ones are refused"
+    )
     cors_origins: str = Field(
         "", description="origins whose pages may call from a browser, comma-separated; none unless set"
     )

@@ -41,6 +41,8 @@ def _service(profile: Profile, name: str) -> Process:
         log=profile.logs / f"{name.replace('_', '-')}.log",
         ready=readiness.http(f"{profile.metrics_url(name)}/readyz"),
         ports={port: profile.ports[port] for port in (*SERVICES[name].ports, metrics)},
-        environment=profile.environment(),
+        # One of each service, and always the same one: a worker that is started again has its partitions at once, and
+        # need not wait until the one that was killed has been silent for long enough.
+        environment={"TWINSTREAM_INSTANCE": "local", **profile.environment()},
         stop_within_s=40,
     )

@@ -40,7 +40,7 @@ async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
     beating = asyncio.create_task(health.beat(), name="heartbeat")
     try:
         async with assembled(settings, health, SystemClock(), stop) as app:
-            await serve(app, settings.host, settings.ingest_port, stop, listening)
+            await serve(app, settings.host, settings.ingest_port, stop, listening, drain_ms=settings.drain_ms)
     finally:
         beating.cancel()
         status.stop()

@@ -37,6 +37,8 @@ _HARDENING: Final = (
 _READING: Final = frozenset({"GET", "HEAD"})
 _ADMINISTRATIVE: Final = frozenset({contracts.Scope.ADMIN, contracts.Scope.RULES})
 _REF: Final = "#/components/schemas/{name}"
+_CLOSING: Final = ((b"connection", b"close"),)
+_DRAIN_POLL_S: Final = 0.02
 _KEEP_ALIVE_S: Final = 75  # longer than clients keep an idle connection, so that they close it, not we under a request
 
 
@@ -75,6 +77,7 @@ def create_app(  # noqa: PLR0913  # by name, each once, from a composition root
         redirect_slashes=False,  # one address for a thing; a redirect would also mistake an id that ends in a slash
     )
     app.state.authenticator, app.state.throttle = authenticator, throttle
+    app.state.draining = False
     problems.install(app)
     _add_health(app, health)
     _describe(app, schemas, examples or {})
@@ -91,12 +94,20 @@ def create_app(  # noqa: PLR0913  # by name, each once, from a composition root
     return app
 
 
-async def serve(
-    app: FastAPI, host: str, port: int, stop: asyncio.Event, listening: asyncio.Event | None = None
+async def serve(  # noqa: PLR0913  # by name, each once, from a composition root
+    app: FastAPI,
+    host: str,
+    port: int,
+    stop: asyncio.Event,
+    listening: asyncio.Event | None = None,
+    *,
+    drain_ms: int = 1_000,
 ) -> None:
     """Answer requests until `stop` is set; what is in flight then is finished first.
 
-    `listening` is set once clients can connect, so that a process need not say that it is ready before.
+    `listening` is set while clients can connect, so that a process need not say that it is ready before. From the stop
+    on new connections are refused. Those that are open are served for up to `drain_ms` more, each told to close with
+    its next answer: no client loses a request that it has sent, and a balancer has another replica for the next one.
 
     Raises:
         CannotStart: the address cannot be listened on.
@@ -112,10 +123,12 @@ async def serve(
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=30,
     )
-    server = _Server(config)
+    server = _Server(config, app, drain_ms / 1000)
 
     async def exit_when_stopped() -> None:
         await stop.wait()
+        if listening is not None:
+            listening.clear()
         server.should_exit = True
 
     with _listen(host, port) as listener:
@@ -131,7 +144,21 @@ async def serve(
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn without its own signal handlers: `common.process` has the only ones."""
+    """Uvicorn without its own signal handlers: `common.process` has the only ones; and with patience at the end."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_s: float) -> None:
+        super().__init__(config)
+        self._app = app
+        self._drain_s = drain_s
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        self._app.state.draining = True
+        deadline = time.monotonic() + self._drain_s
+        while self.server_state.connections and time.monotonic() < deadline:  # noqa: ASYNC110  # uvicorn tells no one
+            await asyncio.sleep(_DRAIN_POLL_S)
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -167,7 +194,8 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-trace-id", trace), *_HARDENING]
+                closing = _CLOSING if scope["app"].state.draining else ()
+                message["headers"] = [*message["headers"], (b"x-trace-id", trace), *_HARDENING, *closing]
             await send(message)
 
         try:

@@ -89,7 +89,7 @@ async def run(settings: QueryApiSettings, stop: asyncio.Event) -> None:
     beating = asyncio.create_task(health.beat(), name="heartbeat")
     try:
         async with assembled(settings, health, stop) as app:
-            await serve(app, settings.host, settings.query_api_port, stop, listening)
+            await serve(app, settings.host, settings.query_api_port, stop, listening, drain_ms=settings.drain_ms)
     finally:
         beating.cancel()
         status.stop()
