@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -34,3 +35,25 @@ def test_an_image_runs_as_nobody_in_particular_and_says_how_it_is() -> None:
     assert "HEALTHCHECK" in last
     assert "PYTHONDONTWRITEBYTECODE=1" in last
     assert last.count("org.opencontainers.image.") == 5
+
+
+def test_our_own_code_is_whole_in_what_is_installed(parts, tmp_path) -> None:
+    """Every process's package lies at the top of the wheel, whatever folder it comes from."""
+    uv = Path(sys.executable).with_name("uv")
+    building = [
+        uv,
+        "build",
+        "--quiet",
+        "--wheel",
+        "--no-build-isolation",
+        "--python",
+        sys.executable,
+        "-o",
+        tmp_path,
+        ROOT,
+    ]
+    subprocess.run(building, check=True)  # noqa: S603
+    (wheel,) = tmp_path.glob("*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"{part.module.replace('.', '/')}/__init__.py" for part in parts} <= held
+    assert {"twinstream/__main__.py", "aggregates/scripts/apply.lua", "localstack/kafka.lock.toml"} <= held
