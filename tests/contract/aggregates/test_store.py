@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 from redis import Redis
 
 from aggregates.changes import read
@@ -135,10 +136,26 @@ async def test_an_erased_id_leaves_nothing_behind(redis: Redis, windows: Windows
 
 
 async def test_late_records_are_counted_as_such(windows: Windows) -> None:
-    """Older than the horizon when they were ingested: in no window, but told."""
+    """Older than the horizon when they were ingested: in no window, but told, in the metrics too."""
+    before = told("twinstream_late_records_total", stream="b")
     await windows.take([b("late", age_h=30, lateness_h=25), b("in time", age_h=3, lateness_h=2)])
     assert await windows.store.late(NOW_MS) == 1
+    assert told("twinstream_late_records_total", stream="b") == before + 1
     assert await windows.store.late(NOW_MS + 40 * HOUR_MS) == 0
+
+
+async def test_a_condition_that_fails_on_a_record_is_false_and_told(windows: Windows, clock: ManualClock) -> None:
+    """The record is counted all the same, by the other conditions too."""
+    windows.know({2: "10 / int(number) > 1", 3: "number < 5.0"}, control=4)
+    before = told("twinstream_condition_failures_total", stream="b", condition="c2")
+    await windows.take([b("x", 0.0), b("y", 1.0)])
+    assert told("twinstream_condition_failures_total", stream="b", condition="c2") == before + 1
+    counted = [await _count(windows, clock, Question(Stream.B, Window(0), held=held_name(f"c{n}", n))) for n in (2, 3)]
+    assert counted == [1, 2]
+
+
+def told(metric: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(metric, labels) or 0.0
 
 
 async def test_whoever_knows_less_of_control_is_refused(store: WindowStore, clock: ManualClock) -> None:
