@@ -14,13 +14,14 @@ from common.settings import (
     MongoSettings,
     RecordSettings,
     RedisSettings,
+    ResultSettings,
     SecretSettings,
     Settings,
     TargetSettings,
 )
 from documents.settings import DocumentsSettings
 from ingest.settings import IngestSettings
-from lake.settings import MaintenanceSettings, WriterSettings
+from lake.settings import JobsSettings, MaintenanceSettings, WriterSettings
 from localstack.profile import DEFAULT_PORTS, port_variable
 from query_api.settings import QueryApiSettings
 from signals.notifier.settings import NotifierSettings
@@ -33,6 +34,7 @@ _SHARED = {
     "What speaks to Redis": RedisSettings,
     "What takes in records": RecordSettings,
     "What reads or writes the lake": LakeSettings,
+    "What writes or hands out results of queries": ResultSettings,
     "What serves HTTP": HttpSettings,
     "What seals and signs": SecretSettings,
     "What sends, or says where to": TargetSettings,
@@ -45,6 +47,7 @@ _SERVICES = {
     "notifier": NotifierSettings,
     "lake writer": WriterSettings,
     "lake maintenance": MaintenanceSettings,
+    "lake jobs": JobsSettings,
     "query-api": QueryApiSettings,
 }
 

@@ -21,6 +21,7 @@ from twinstream.repair import audit, rebuild
 from twinstream.reset import reset
 from twinstream.send import send
 from twinstream.signals import alerts, deliveries, destinations, silences
+from twinstream.sql import sql
 from twinstream.status import status
 from twinstream.target import Target, base_url
 from twinstream.up import up
@@ -88,6 +89,7 @@ app.command()(send)
 app.command()(get)
 app.command()(children)
 app.command()(count)
+app.command()(sql)
 app.command()(erase)
 app.add_typer(conditions.app, name="conditions")
 app.add_typer(rules.app, name="rules")

@@ -236,6 +236,28 @@ class Client:
             return decoded(await self._call(method, url, params=wanted), msgspec.Raw)
         return await self._send_json(method, url, body)
 
+    async def ask(self, asked: Mapping[str, object], idempotency_key: str) -> msgspec.Raw:
+        """Ask a query in SQL; it is not run twice, however often this is repeated."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
+        url = f"{self._target.url}/v1/analytics/queries"
+        return _decoded(await self._call("POST", url, content=msgspec.json.encode(asked), headers=headers), msgspec.Raw)
+
+    async def query(self, query_id: str) -> msgspec.Raw:
+        """How a query does."""
+        return _decoded(await self._call("GET", self._query_url(query_id)), msgspec.Raw)
+
+    async def cancel_query(self, query_id: str) -> None:
+        """Cancel a query; one that has ended stays as it is."""
+        await self._call("DELETE", self._query_url(query_id))
+
+    async def result(self, query_id: str, page: int) -> bytes:
+        """A page of a result, as it was written."""
+        answer = await self._call("GET", f"{self._query_url(query_id)}/result", params={"page": str(page)})
+        return answer.content
+
+    def _query_url(self, query_id: str) -> str:
+        return f"{self._target.url}/v1/analytics/queries/{segment(query_id)}"
+
     # --- calls ------------------------------------------------------------------------------------------------------
 
     async def _send_json(self, method: str, url: str, body: object) -> msgspec.Raw:

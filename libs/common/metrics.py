@@ -106,6 +106,12 @@ RECORD_AGE = Histogram(
 LAG = Gauge(
     "twinstream_consumer_lag", "Records in the log that a worker has not applied", ["service", "topic", "partition"]
 )
+QUERIES = Counter(
+    "twinstream_queries_total", "Queries in SQL that came to an end; code: why one failed, or empty", ["state", "code"]
+)
+QUERY_SECONDS = Histogram(
+    "twinstream_query_seconds", "From a query's being asked to its end", buckets=(*_SECONDS, 60.0, 300.0, 1800.0)
+)
 CONTROL_OFFSET = Gauge("twinstream_control_offset", "Offset of the control topic up to which this process has read")
 
 

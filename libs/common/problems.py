@@ -75,6 +75,9 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "sealed_otherwise": Problem(
         409, "The secret cannot be opened", "Set the destination's secret anew: TWINSTREAM_SECRET has changed."
     ),
+    "query_not_done": Problem(409, "The query has not come to its end", "Watch it until its state says so."),
+    "query_without_result": Problem(409, "The query has no result", "See its `error`, and ask it again."),
+    "result_gone": Problem(410, "The result has been deleted", "Ask the query again."),
     "body_too_large": Problem(413, "The body is too large", "Send less at once: the detail names the limit."),
     "too_many_records": Problem(413, "Too many records at once", "Split the request: the detail names the limit."),
     "unsupported_media_type": Problem(
@@ -87,6 +90,16 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "not_yet": Problem(504, "The store has not got there yet", "Repeat it, or wait longer with timeout_ms."),
     "unavailable": Problem(503, "A part that this needs is away", "Send it again after Retry-After seconds."),
     "internal": Problem(500, "A fault of ours", "Report the trace_id; sending it again may help."),
+}
+
+QUERY: Final[dict[str, str]] = {
+    "query_invalid": "The SQL does not parse, names what there is not, or is to read a snapshot that has expired.",
+    "query_forbidden": "It is more than one SELECT, or reaches for what is not a table of the lake.",
+    "query_out_of_memory": "It took more memory than it may: aggregate earlier, or ask for less at once.",
+    "query_out_of_disk": "It spilled more to disk than it may: sort or join less at once.",
+    "query_timeout": "It took longer than it may: give it a longer timeout_seconds, or ask for less.",
+    "query_failed": "It met an error while it ran, which the detail tells.",
+    "query_crashed": "The process that ran it ended by itself; nothing else was harmed.",
 }
 
 RECORD: Final[dict[str, str]] = {

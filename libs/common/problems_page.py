@@ -1,6 +1,6 @@
 """Writes docs/errors.md out of the tables: `python -m common.problems_page > docs/errors.md`."""
 
-from common.problems import PROBLEMS, RECORD
+from common.problems import PROBLEMS, QUERY, RECORD
 
 _HEAD = """\
 # Errors
@@ -28,11 +28,13 @@ def page() -> str:
         [(f"`{code}`", str(one.status), one.title, one.remedy) for code, one in PROBLEMS.items()],
     )
     records = _table(("code", "what is wrong"), [(f"`{code}`", meaning) for code, meaning in RECORD.items()])
+    queries = _table(("code", "what is wrong"), [(f"`{code}`", meaning) for code, meaning in QUERY.items()])
     about = (
         "These name what is wrong with one record: in `errors` of ingest's answer, and in what is put aside in\n"
         "`records.rejected`."
     )
-    return f"{_HEAD}\n## Of a request\n\n{problems}\n\n## Of a record\n\n{about}\n\n{records}\n"
+    of_queries = f"\n## Of a query\n\nThese stand in `error` of a query in SQL that failed.\n\n{queries}\n"
+    return f"{_HEAD}\n## Of a request\n\n{problems}\n\n## Of a record\n\n{about}\n\n{records}\n{of_queries}"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -105,6 +105,14 @@ class LakeSettings(Settings):
     )
 
 
+class ResultSettings(Settings):
+    """Where results of queries are: a folder that the lake's jobs write and query-api reads."""
+
+    lake_results: str = Field(
+        ".twinstream/data/lake/results", min_length=1, description="folder of the results of queries in SQL"
+    )
+
+
 class HttpSettings(Settings):
     """Where an HTTP app listens."""
 

@@ -31,6 +31,7 @@ DEFAULT_PORTS: Final[Mapping[str, int]] = {
     "notifier_metrics": 9105,
     "lake_writer_metrics": 9110,
     "lake_maintenance_metrics": 9111,
+    "lake_jobs_metrics": 9112,
 }
 
 _SELDOM_USED: Final = range(15_000, 32_000)
@@ -102,6 +103,7 @@ class Profile:
         return {
             "TWINSTREAM_LAKE_CATALOG_URI": f"sqlite:///{self.data}/lake/catalog.db",
             "TWINSTREAM_LAKE_WAREHOUSE": str(self.data / "lake" / "warehouse"),
+            "TWINSTREAM_LAKE_RESULTS": str(self.data / "lake" / "results"),
             "TWINSTREAM_LAKE_COMMIT_SECONDS": os.environ.get("TWINSTREAM_LAKE_COMMIT_SECONDS", "5"),
             "TWINSTREAM_LAKE_SNAPSHOT_HOURS": os.environ.get("TWINSTREAM_LAKE_SNAPSHOT_HOURS", "2"),
         }

@@ -25,6 +25,7 @@ SERVICES: Final[dict[str, Service]] = {
     "query_api": Service("query_api", ("query_api",)),
     "lake_writer": Service("lake.writer"),
     "lake_maintenance": Service("lake.maintenance"),
+    "lake_jobs": Service("lake.jobs"),
 }
 
 

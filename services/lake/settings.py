@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from common.settings import KafkaSettings, LakeSettings, Port
+from common.settings import KafkaSettings, LakeSettings, MongoSettings, Port, ResultSettings
 
 
 class WriterSettings(KafkaSettings, LakeSettings):
@@ -48,3 +48,20 @@ class MaintenanceSettings(LakeSettings):
         description="how long everything stays that a query or a commit may still need; longer than either takes",
     )
     lake_memory_mb: int = Field(512, ge=64, le=1024 * 1024, description="memory of one of the lake's own queries")
+
+
+class JobsSettings(LakeSettings, ResultSettings, MongoSettings):
+    """What a query in SQL may take."""
+
+    lake_jobs_metrics_port: Port = Field(9112, description="port of the lake jobs' /metrics, /healthz and /readyz")
+    lake_queries_at_once: int = Field(2, ge=1, le=64, description="queries that run at the same time")
+    lake_queries_per_key: int = Field(1, ge=1, le=64, description="queries of one API key that run at the same time")
+    lake_query_memory_mb: int = Field(512, ge=64, le=1024 * 1024, description="memory that DuckDB takes for a query")
+    lake_query_address_space_mb: int = Field(
+        3_000, ge=1_000, le=4 * 1024 * 1024, description="address space of the process that runs a query"
+    )
+    lake_query_disk_mb: int = Field(1_024, ge=1, le=4 * 1024 * 1024, description="disk that a query may spill to")
+    lake_query_user: str = Field(
+        "nobody", max_length=32, description="user that queries run as where the service is root; empty: its own"
+    )
+    lake_result_hours: float = Field(24, ge=0.01, le=24 * 366, description="how long results are kept")

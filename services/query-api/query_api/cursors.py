@@ -9,9 +9,9 @@ import msgspec
 
 from common.errors import Refused
 from query_api.signal_walks import AlertWalk, DeliveryWalk
-from query_api.walks import Place, RejectedWalk, Walk
+from query_api.walks import JobWalk, Place, RejectedWalk, Walk
 
-AnyWalk = Walk | RejectedWalk | AlertWalk | DeliveryWalk
+AnyWalk = Walk | RejectedWalk | AlertWalk | DeliveryWalk | JobWalk
 
 _VERSION: Final = b"\x01"
 _MAC_BYTES: Final = 16

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from common.contracts import Scope, Stream
+from query_api.analytics_examples import ANALYTICS_EXAMPLES
 from query_api.condition_views import ConditionChange, ConditionPage, ConditionRequest, ConditionView, State
 from query_api.count_views import Asked, Batch, Bucket, Count, Counts, Series
 from query_api.key_views import Key, KeyPage, KeyRequest, NewKey
@@ -104,6 +105,7 @@ _MISSING: Final = RecordError(index=0, field="text", code="missing_field", detai
 _RECEIPT: Final = "eyJ2IjoxLCJhdCI6eyJyZWNvcmRzLmIiOnsiMiI6NDcxMX19fQ"
 EXAMPLES: Final[dict[str, msgspec.Struct]] = {
     **SIGNAL_EXAMPLES,
+    **ANALYTICS_EXAMPLES,
     "an_a": _A,
     "a_b": _B,
     "more_to_come": BPage(items=[_B], next_cursor=CURSOR),

@@ -8,6 +8,7 @@ from fastapi import Request
 from common.clock import Clock
 from common.contracts import StoredA, Stream
 from query_api.alert_store import AlertStore
+from query_api.analytics_store import AnalyticsStore
 from query_api.backtests import Backtests
 from query_api.coalescing import Coalescer
 from query_api.condition_book import ConditionBook
@@ -15,6 +16,7 @@ from query_api.cursors import Cursors
 from query_api.destination_book import DestinationBook
 from query_api.erasures import Erasures
 from query_api.key_ring import KeyRing
+from query_api.queries import Queries
 from query_api.rejected_store import RejectedStore
 from query_api.replays import Replays
 from query_api.rule_book import RuleBook
@@ -45,6 +47,8 @@ class Parts:
     backtests: Backtests
     counts: Counts
     count_position: Coalescer[int]
+    analytics: AnalyticsStore
+    queries: Queries
     clock: Clock
 
 

@@ -30,6 +30,12 @@ class RejectedWalk(NamedTuple):
     until_ms: int | None
 
 
+class JobWalk(NamedTuple):
+    """A walk through the queries in SQL that a key asked, newest first."""
+
+    key_id: str
+
+
 class Place(NamedTuple):
     """Where a page ended: the last record that it showed."""
 

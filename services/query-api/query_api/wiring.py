@@ -8,6 +8,7 @@ from typing import Final
 
 from fastapi import FastAPI
 
+from common.analytics import results_of
 from common.clock import SystemClock
 from common.contracts import ControlKind, Stream
 from common.health import Health, StatusServer
@@ -23,6 +24,8 @@ from matching.rules import Rule
 from query_api import (
     alert_views,
     alerts_api,
+    analytics_api,
+    analytics_views,
     backtest_views,
     condition_views,
     conditions_api,
@@ -44,6 +47,7 @@ from query_api import (
     views,
 )
 from query_api.alert_store import AlertStore
+from query_api.analytics_store import AnalyticsStore
 from query_api.backtests import Backtests
 from query_api.coalescing import Coalescer
 from query_api.condition_book import ConditionBook
@@ -53,6 +57,7 @@ from query_api.erasures import Erasures
 from query_api.examples import EXAMPLES
 from query_api.key_ring import KeyRing
 from query_api.parts import Parts
+from query_api.queries import Queries
 from query_api.rejected_store import RejectedStore
 from query_api.replays import Replays
 from query_api.rule_book import RuleBook
@@ -68,7 +73,7 @@ SERVICE: Final = "query-api"
 
 _DESCRIPTION: Final = """\
 Look up records by their id, alone or many at once, list the B of an A, count in rolling windows, look through what
-was rejected and replay it, erase ids, and manage conditions, rules and API keys.
+was rejected and replay it, erase ids, ask the lake in SQL, and manage conditions, rules and API keys.
 
 Every call but those under `health` needs a key: `Authorization: Bearer <key>`. Every error is a problem document
 (RFC 9457) with a stable `code`; `docs/errors.md` lists them all. Times are UTC.
@@ -99,7 +104,7 @@ async def run(settings: QueryApiSettings, stop: asyncio.Event) -> None:
 async def assembled(settings: QueryApiSettings, health: Health, stop: asyncio.Event) -> AsyncIterator[FastAPI]:
     """The app with all that it works with, started; closed again on the way out."""
     store = Store(settings)
-    rejected = RejectedStore(store)
+    rejected, analytics = RejectedStore(store), AnalyticsStore(store)
     clock = SystemClock()
     redis = Connection(settings)
     counts = Counts(redis, settings.redis_prefix, clock)
@@ -136,6 +141,14 @@ async def assembled(settings: QueryApiSettings, health: Health, stop: asyncio.Ev
             backtests=Backtests(settings, control, clock),
             counts=counts,
             count_position=Coalescer(counts.positions),
+            analytics=analytics,
+            queries=Queries(
+                analytics,
+                results_of(settings),
+                clock,
+                most=settings.max_open_queries,
+                most_per_key=settings.max_open_queries_per_key,
+            ),
             clock=clock,
         )
         authenticator = Authenticator(control, IssuerTokens(settings) if settings.oidc_issuer else None)
@@ -164,6 +177,7 @@ def _app(
             *alert_views.SCHEMAS,
             *destination_views.SCHEMAS,
             *backtest_views.SCHEMAS,
+            *analytics_views.SCHEMAS,
         ),
         examples=EXAMPLES,
     )
@@ -174,6 +188,7 @@ def _app(
     app.include_router(conditions_api.reading)
     app.include_router(conditions_api.writing)
     app.include_router(rejected_api.reading)
+    app.include_router(analytics_api.router)
     app.include_router(rejected_api.writing)
     app.include_router(erasures_api.router)
     app.include_router(rule_trials_api.router)  # before those whose {name} could be `test`

@@ -29,6 +29,8 @@ class Operation(NamedTuple):
             return Scope.ADMIN
         if self.method == "DELETE" and self.path.startswith(("/v1/a/", "/v1/b/")):
             return Scope.ADMIN
+        if self.path.startswith("/v1/analytics"):
+            return Scope.ANALYTICS
         if self.path == "/v1/rejected/replay":
             return Scope.INGEST
         of_rules = ("/v1/conditions", "/v1/rules", "/v1/destinations", "/v1/silences", "/v1/alerts", "/v1/deliveries")

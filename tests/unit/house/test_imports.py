@@ -18,7 +18,9 @@ SERVICES = {
 DRIVERS = {
     "aiokafka": ["libs/common/kafka/"],
     "pymongo": [
+        "services/query-api/query_api/analytics_store.py",
         "services/documents/store.py",
+        "services/lake/jobs/store.py",
         "services/documents/rejected_store.py",
         "services/documents/generations.py",
         "services/documents/writes.py",

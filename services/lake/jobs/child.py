@@ -1,0 +1,36 @@
+"""Runs one query that a stranger wrote: `python -m lake.jobs.child`, told what on its standard input.
+
+It first gives up all it does not need, while it still is one thread: a thread that is there already would keep what the
+others give up. Even what DuckDB let through then would find nothing to write to.
+"""
+
+import resource
+import sys
+
+import msgspec
+
+from lake.jobs.confinement import confine
+from lake.jobs.frames import Kind, Task, send
+
+
+def main() -> None:
+    """Run the task on standard input; frames go to standard output."""
+    task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
+    held = confine(
+        reading=task.files,
+        owning=task.spill,
+        user=task.user,
+        limits={
+            resource.RLIMIT_AS: task.address_space_mb * 1024 * 1024,
+            resource.RLIMIT_FSIZE: task.spill_mb * 1024 * 1024,
+            resource.RLIMIT_CPU: task.cpu_seconds,
+        },
+    )
+    from lake.jobs.query import answer  # noqa: PLC0415  # its libraries start threads of their own
+
+    ended = answer(task, sys.stdout.buffer)
+    send(sys.stdout.buffer, Kind.END, msgspec.json.encode(msgspec.structs.replace(ended, confinement=held)))
+
+
+if __name__ == "__main__":
+    main()
