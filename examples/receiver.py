@@ -64,11 +64,11 @@ def show(message: dict[str, Any]) -> None:
     """One line for each alert."""
     alerts = message["data"].get("alerts")
     if alerts is None:
-        print(message["type"], json.dumps(message["data"]), flush=True)  # noqa: T201  # for whoever watches
+        print(message["type"], json.dumps(message["data"]), flush=True)  # for whoever watches
     for alert in alerts or ():
         found = ", ".join(repr(match["text"]) for match in alert["matches"])
         record = alert["record"]
-        print(  # noqa: T201
+        print(
             f"{message['type']}  {alert['severity']:<8} {alert['rule']}: {found} in {record['unique_identifier']}: "
             f"{record['text'][:100]}",
             flush=True,
@@ -80,5 +80,5 @@ if __name__ == "__main__":
     arguments.add_argument("secrets", nargs="+", metavar="SECRET", help="whsec_..., as the destination was made with")
     arguments.add_argument("--port", type=int, default=8099)
     given = arguments.parse_args()
-    print(f"listening on http://127.0.0.1:{given.port}", flush=True)  # noqa: T201
+    print(f"listening on http://127.0.0.1:{given.port}", flush=True)
     Receiver(("127.0.0.1", given.port), given.secrets).serve_forever()

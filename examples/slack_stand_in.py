@@ -115,9 +115,9 @@ class _Shown(SlackStandIn):
 
     def accept(self, body: dict[str, Any]) -> None:
         super().accept(body)
-        print(f"\n{body['channel']}  {body['text']}")  # noqa: T201  # for whoever watches
+        print(f"\n{body['channel']}  {body['text']}")  # for whoever watches
         for block in body.get("blocks", [])[1:]:
-            print(f"    {_text(block)}")  # noqa: T201
+            print(f"    {_text(block)}")
 
 
 if __name__ == "__main__":

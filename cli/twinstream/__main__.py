@@ -17,6 +17,7 @@ from twinstream.errors import CliError
 from twinstream.get import get
 from twinstream.init import init
 from twinstream.logs import logs
+from twinstream.project import command as project
 from twinstream.repair import audit, rebuild
 from twinstream.reset import reset
 from twinstream.send import send
@@ -99,6 +100,7 @@ app.add_typer(silences.app, name="silences")
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(keys.app, name="keys")
 app.add_typer(rejected.app, name="rejected")
+app.add_typer(project.app, name="project")
 app.command()(rebuild)
 app.command()(audit)
 app.command()(init)

@@ -240,11 +240,11 @@ class Client:
         """Ask a query in SQL; it is not run twice, however often this is repeated."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
         url = f"{self._target.url}/v1/analytics/queries"
-        return _decoded(await self._call("POST", url, content=msgspec.json.encode(asked), headers=headers), msgspec.Raw)
+        return decoded(await self._call("POST", url, content=msgspec.json.encode(asked), headers=headers), msgspec.Raw)
 
     async def query(self, query_id: str) -> msgspec.Raw:
         """How a query does."""
-        return _decoded(await self._call("GET", self._query_url(query_id)), msgspec.Raw)
+        return decoded(await self._call("GET", self._query_url(query_id)), msgspec.Raw)
 
     async def cancel_query(self, query_id: str) -> None:
         """Cancel a query; one that has ended stays as it is."""

@@ -1,0 +1,1 @@
+"""`twinstream project`: folders in which people explore the lake."""
