@@ -15,6 +15,8 @@ import zstandard
 
 MIB = 1024 * 1024
 TOLD = {202, 207, 400, 409, 413, 415, 422, 429}
+MOST_BYTES = 64 * 1024  # of a body before it is compressed: twenty thousand refused records take their time
+PATIENCE_S = 300
 SENDERS = 8
 SHORT_S = 5.0
 WARM_SHARE = 0.4  # of the time: until then memory may grow
@@ -66,7 +68,7 @@ class Fuzzer:
     def _body(self) -> bytes:
         body = self._chance.choice(SEEDS)
         for _ in range(self._chance.choice([0, 1, 1, 2, 4, 16])):
-            body = self._chance.choice(self._mutations)(body)[:MIB]
+            body = self._chance.choice(self._mutations)(body)[:MOST_BYTES]
         return body
 
     def _compressed(self, body: bytes, encoding: str) -> bytes:
@@ -100,7 +102,7 @@ async def answers_to(client: httpx.AsyncClient, seed: int, seconds: float) -> Co
     while asyncio.get_running_loop().time() < until:
         path, body, headers = fuzzer.request()
         sent = {name: value.encode("utf-8") for name, value in headers.items()}
-        answer = await client.post(path, content=body, headers=sent)
+        answer = await client.post(path, content=body, headers=sent, timeout=PATIENCE_S)
         about = f"seed {seed}, request {told.total()}: {path} {headers} {body[:2000]!r}: {answer.text}"
         assert answer.status_code in TOLD, about
         assert ("accepted" in answer.json()) if answer.status_code < 300 else answer.json()["code"], about
