@@ -21,6 +21,7 @@ SERVICE: Final = "ingest"
 
 # Between slices other requests have their turn: this many take a millisecond to check, ten when all are refused.
 _SLICE: Final = 200
+_PUT_ASIDE: Final = 2_000  # refused records in one write: a body may have 100k, each write is a round trip
 
 
 class RecordError(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -108,9 +109,9 @@ class Intake:
         return messages, refused
 
     async def _put_aside(self, stream: Stream, refused: Sequence[_Refused], request_id: str, now_ms: int) -> None:
-        for start in range(0, len(refused), _SLICE):
+        for start in range(0, len(refused), _PUT_ASIDE):
             await self._rejections.put(
-                [_rejected(stream, one, request_id, now_ms) for one in refused[start : start + _SLICE]]
+                [_rejected(stream, one, request_id, now_ms) for one in refused[start : start + _PUT_ASIDE]]
             )
 
 

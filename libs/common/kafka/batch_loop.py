@@ -91,7 +91,7 @@ class BatchLoop:
         self._consumer = AIOKafkaConsumer(
             **client_options(self._settings),
             group_id=self._prefix + self._group,
-            group_instance_id=self._settings.instance or None,  # see docs/decisions/0011
+            group_instance_id=self._settings.instance or None,  # see docs/decisions/0014
             session_timeout_ms=self._settings.session_timeout_ms,
             enable_auto_commit=False,
             auto_offset_reset="earliest",  # for a position that is no longer, or not yet, in the log
