@@ -9,6 +9,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64: Final = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 _COMPATIBLE: Final = ipaddress.ip_network("::/96")  # an IPv4 address in IPv6's oldest clothes
+_SITE_LOCAL: Final = ipaddress.ip_network("fec0::/10")  # IPv6's former private addresses
 _LOCAL_NAMES: Final = ("localhost", ".localhost")
 
 
@@ -17,8 +18,8 @@ def refusal_of(address: str, *, allow_loopback: bool) -> str | None:
     found = ipaddress.ip_address(address.partition("%")[0])
     if allow_loopback and _plain(found).is_loopback:
         return None
-    unfit = next((one for one in (found, *_within(found)) if not one.is_global or one.is_multicast), None)
-    return None if unfit is None else f"{address} is no address of the public internet"
+    unfit = any(not one.is_global or one.is_multicast or one in _SITE_LOCAL for one in (found, *_within(found)))
+    return None if not unfit else f"{address} is no address of the public internet"
 
 
 def refusal_of_url(url: str, *, allow_loopback: bool) -> str | None:

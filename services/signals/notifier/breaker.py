@@ -10,9 +10,11 @@ LONGEST_REST_MS: Final = 15 * 60_000
 class Breaker:
     """Counts failures in a row; each rest is twice as long as the one before."""
 
-    def __init__(self) -> None:
+    def __init__(self, factor: float = 1.0) -> None:
+        """`factor`: what each rest is multiplied by."""
         self.failures = 0
         self.rests_until = 0  # ms since the epoch
+        self._factor = factor
         self._rest_ms = FIRST_REST_MS
 
     @property
@@ -30,5 +32,5 @@ class Breaker:
     def failed(self, now_ms: int) -> None:
         self.failures += 1
         if self.is_open and now_ms >= self.rests_until:
-            self.rests_until = now_ms + self._rest_ms
+            self.rests_until = now_ms + round(self._rest_ms * self._factor)
             self._rest_ms = min(LONGEST_REST_MS, self._rest_ms * 2)

@@ -54,7 +54,7 @@ class DeliveryStore:
         }
         with translated("claims"):
             found = await self._deliveries.find(query).sort("claimed_until", DESCENDING).limit(1).to_list()
-        return found[0]["claimed_until"] if found else 0
+        return int(found[0]["claimed_until"]) if found else 0
 
     async def claim(self, ids: Sequence[str], me: str, now_ms: int, until_ms: int) -> set[str]:
         """Take those of `ids` that are due and nobody else's; returns them."""
@@ -111,7 +111,10 @@ class DeliveryStore:
         query = {"destination": destination, "rule": rule, "left_at": {"$gt": 0}}
         with translated("last_left"):
             found = await self._deliveries.find(query).sort("left_at", DESCENDING).limit(1).to_list()
-        return Left(found[0]["left_at"], found[0]["window_until"]) if found else Left(0, None)
+        if not found:
+            return Left(0, None)
+        window_until = found[0]["window_until"]  # an Int64 of BSON's, which is no plain int
+        return Left(int(found[0]["left_at"]), None if window_until is None else int(window_until))
 
     async def left_since(self, destination: str, since_ms: int) -> list[int]:
         """When messages left for `destination` since then; a digest is one."""
@@ -123,7 +126,7 @@ class DeliveryStore:
         }
         with translated("left_since"):
             found = await self._deliveries.find(query, {"left_at": 1}).to_list()
-        return [document["left_at"] for document in found]
+        return [int(document["left_at"]) for document in found]
 
     # --- how destinations do ----------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ processes disagree for a moment.
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -22,12 +23,19 @@ from common.kafka.control import Versioned
 from signals.notifier.lane import Lane, LaneParts
 from signals.notifier.outcomes import Sender
 from signals.notifier.pace import Pace
+from signals.notifier.patience import until_done
 
 log = structlog.get_logger()
 
 _REVIEW_EVERY_S: Final = 0.1
 _SWEEP_EVERY_S: Final = 60.0
-_NOBODY: Final = {"claimed_by": None, "claimed_until": 0, "due_at": None}
+_NO_SUCH: Final = {
+    "state": DeliveryState.FAILED.value,
+    "detail": "there is no such destination",
+    "claimed_by": None,
+    "claimed_until": 0,
+    "due_at": None,
+}
 
 
 class Dispatcher:
@@ -82,8 +90,9 @@ class Dispatcher:
         for running in self._lanes.values():
             running.check()
         wanted = {entry.value.name: entry for entry in self._parts.control.of(Destination) if self._is_ours(entry)}
+        known = {entry.value.name for entry in self._parts.control.of(Destination)}
         for name in self._lanes.keys() - wanted.keys():
-            self._stop(name)
+            self._stop(name, gone=name not in known)
         for name, entry in wanted.items():
             lane = self._lanes.get(name)
             if lane is not None and lane.entry.version != entry.version:
@@ -111,11 +120,16 @@ class Dispatcher:
         self._lanes[destination.name] = lane
         log.info("lane_started", destination=destination.name, version=entry.version)
 
-    def _stop(self, name: str) -> None:
-        task = asyncio.create_task(self._lanes.pop(name).stop(), name=f"stop {name}")
+    def _stop(self, name: str, *, gone: bool = False) -> None:
+        task = asyncio.create_task(self._stopped(self._lanes.pop(name), gone=gone), name=f"stop {name}")
         self._stopping[name] = task
         task.add_done_callback(lambda _: self._stopping.pop(name, None))
         log.info("lane_stopped", destination=name)
+
+    async def _stopped(self, lane: Lane, *, gone: bool) -> None:
+        await lane.stop()
+        if gone:
+            await until_done(partial(self._parts.store.deliveries.abandon, lane.name, _NO_SUCH))
 
     async def _sweep(self) -> None:
         """Give up what is open for destinations that are gone: unknown twice, for news of one may be on its way."""
@@ -124,8 +138,7 @@ class Dispatcher:
             known = {entry.value.name for entry in self._parts.control.of(Destination)}
             unknown = set(open_) - known
             for name in unknown & self._unknown:
-                why = {"state": DeliveryState.FAILED.value, "detail": "there is no such destination"}
-                await self._parts.store.deliveries.abandon(name, _NOBODY | why)
+                await self._parts.store.deliveries.abandon(name, _NO_SUCH)
             self._unknown = unknown
         except TryLater as error:
             log.warning("sweep_waits", detail=str(error))

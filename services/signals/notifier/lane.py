@@ -168,7 +168,7 @@ class Lane:
             health = await self._store.health(self.name)
             if health is None or health.version != version:
                 health = DestinationHealth(id=self.name, version=version, changed_at=self._parts.clock.now_ms())
-            self._vitals = Vitals(health, self._put_health, self._parts.clock, self._parts.settings.give_up_hours)
+            self._vitals = Vitals(health, self._put_health, self._parts.clock, self._parts.settings)
         return self._vitals
 
     async def _put_health(self, health: DestinationHealth) -> None:
@@ -220,7 +220,7 @@ class Lane:
 
     async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         now_ms = self._parts.clock.now_ms()
-        after = settled(delivery, outcome, now_ms, random)
+        after = settled(delivery, outcome, now_ms, random, self._parts.settings.wait_factor)
         metrics.DELIVERY_ATTEMPTS.labels(self.entry.value.kind, outcome.verdict).inc()
         await self._save([after])
         if outcome.verdict is Verdict.ARRIVED:

@@ -39,7 +39,9 @@ class Sender(Protocol):
     async def send(self, destination: Destination, delivery: Delivery, alerts: Sequence[StoredAlert]) -> Outcome: ...
 
 
-def settled(delivery: Delivery, outcome: Outcome, now_ms: int, random: Callable[[], float]) -> Delivery:
+def settled(
+    delivery: Delivery, outcome: Outcome, now_ms: int, random: Callable[[], float], factor: float = 1.0
+) -> Delivery:
     """`delivery` after an attempt, nobody's any more."""
     tried = msgspec.structs.replace(
         with_attempt(delivery, outcome),
@@ -56,7 +58,8 @@ def settled(delivery: Delivery, outcome: Outcome, now_ms: int, random: Callable[
         case Verdict.UNREADY if outcome.attempt is None:
             return msgspec.structs.replace(tried, state=DeliveryState.PENDING, due_at=now_ms + UNREADY_MS)
         case _:
-            return _again(tried, outcome, now_ms, random)
+            wait = wait_ms(max(1, tried.tries), outcome.asked_ms, random, factor)
+            return _again(tried, outcome, None if wait is None else now_ms + wait)
 
 
 def with_attempt(delivery: Delivery, outcome: Outcome) -> Delivery:
@@ -67,11 +70,10 @@ def with_attempt(delivery: Delivery, outcome: Outcome) -> Delivery:
     )
 
 
-def _again(tried: Delivery, outcome: Outcome, now_ms: int, random: Callable[[], float]) -> Delivery:
-    wait = None if tried.kind is DeliveryKind.TEST else wait_ms(max(1, tried.tries), outcome.asked_ms, random)
-    if wait is None:
+def _again(tried: Delivery, outcome: Outcome, due_at: int | None) -> Delivery:
+    if due_at is None or tried.kind is DeliveryKind.TEST:
         return _given_up(tried, outcome)
-    return msgspec.structs.replace(tried, state=DeliveryState.PENDING, due_at=now_ms + wait)
+    return msgspec.structs.replace(tried, state=DeliveryState.PENDING, due_at=due_at)
 
 
 def _given_up(tried: Delivery, outcome: Outcome) -> Delivery:

@@ -14,15 +14,16 @@ LONGEST_ASKED_MS: Final = 24 * _H  # a receiver may ask for more patience, but n
 _JITTER: Final = 0.2
 
 
-def wait_ms(tries: int, asked_ms: int, random: Callable[[], float]) -> int | None:
+def wait_ms(tries: int, asked_ms: int, random: Callable[[], float], factor: float = 1.0) -> int | None:
     """How long to wait after `tries` failed attempts; None when it is given up.
 
     Args:
         tries: at least 1.
         asked_ms: what the receiver asked for; 0 where it did not.
         random: 0 to 1; spreads what failed together.
+        factor: what each wait is multiplied by.
     """
     if tries > len(WAITS_MS):
         return None
     spread = 1 + _JITTER * (2 * random() - 1)
-    return max(round(WAITS_MS[tries - 1] * spread), min(asked_ms, LONGEST_ASKED_MS))
+    return max(round(WAITS_MS[tries - 1] * spread * factor), min(asked_ms, LONGEST_ASKED_MS))

@@ -29,6 +29,9 @@ class NotifierSettings(KafkaSettings, MongoSettings, SecretSettings, TargetSetti
     give_up_hours: float = Field(
         120, gt=0, le=8_760, description="after how long without one success a destination is given up"
     )
+    wait_factor: float = Field(
+        1.0, gt=0, le=10, description="multiplies each wait between attempts and each rest of a failing destination"
+    )
     slack_base_url: str = Field("https://slack.com/api/", description="where Slack's Web API is")
     slack_interval_ms: int = Field(
         1_000, ge=0, le=60_000, description="least time between two messages to one Slack channel"

@@ -9,6 +9,7 @@ from common.clock import Clock
 from common.deliveries import DestinationHealth
 from signals.notifier.breaker import Breaker
 from signals.notifier.outcomes import Outcome, Verdict
+from signals.notifier.settings import NotifierSettings
 
 _HOUR_MS: Final = 60 * 60 * 1000
 
@@ -18,12 +19,12 @@ Put = Callable[[DestinationHealth], Awaitable[None]]
 class Vitals:
     """Of one version of one destination."""
 
-    def __init__(self, health: DestinationHealth, put: Put, clock: Clock, give_up_hours: float) -> None:
+    def __init__(self, health: DestinationHealth, put: Put, clock: Clock, settings: NotifierSettings) -> None:
         self.health = health
-        self.breaker = Breaker()
+        self.breaker = Breaker(settings.wait_factor)
         self._put = put
         self._clock = clock
-        self._give_up_ms = give_up_hours * _HOUR_MS
+        self._give_up_ms = settings.give_up_hours * _HOUR_MS
 
     async def note(self, outcome: Outcome) -> str | None:
         """Count `outcome`; why the destination must be given up because of it, or None."""

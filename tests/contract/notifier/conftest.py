@@ -122,6 +122,21 @@ class Bench:
                     return
                 await asyncio.sleep(0.01)
 
+    async def no_destination(self, name: str) -> None:
+        await self.control.put(ControlKind.DESTINATION, name, None)
+
+    async def count(self, state: str, count: int) -> bool:
+        return (await self.states()).count(state) == count
+
+    async def until_health(self, name: str, *, failures: int) -> dict[str, Any]:
+        """How a destination does, once it has failed so often in a row."""
+        async with asyncio.timeout(20):
+            while True:
+                found = await self.database[Collections.DESTINATIONS].find_one({"_id": name})
+                if found is not None and found["failures"] == failures:
+                    return found
+                await asyncio.sleep(0.01)
+
     async def states(self) -> list[str]:
         return [one.state.value for one in await self.deliveries()]
 
