@@ -200,7 +200,7 @@ def test_erased_ids_leave_no_row_and_in_the_end_no_file(history) -> None:
     assert left == []
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 5))])
 def test_any_history_reads_the_same_whatever_maintenance_does(history, seed) -> None:
     """Versions and tombstones in any order, rebuilt, compacted and expired at any moment: as `documents` has it."""
     chance = random.Random(seed)

@@ -1,0 +1,184 @@
+"""The lake: writing against a bare loop, commits after a day of them, questions against bare DuckDB on its files."""
+
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+import lake_workload as workload
+import msgspec
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from harness.figures import Figure, figure, paired
+
+from common.clock import ManualClock, SystemClock
+from common.contracts import RecordB, Stream
+from common.settings import LakeSettings
+from lake.maintenance.engine import Engine
+from lake.maintenance.expiry import Expiry, Keep
+from lake.maintenance.latest import LatestTables
+from lake.writer.log_table import LogTable
+from lake.writer.rows import read
+from twinstream_lake.catalog import Catalog
+from twinstream_lake.lake import open_lake
+from twinstream_lake.layout import latest_name
+from twinstream_lake.pins import pin
+
+ROUNDS = 5
+COMMIT_ROWS = 50_000
+COMMITS_OF_A_DAY = 288
+COMMITS_OF_AN_HOUR = 12
+ROWS_OF_A_COMMIT = 500  # what is in it does not matter to what a commit costs beyond it
+APPEND_ROWS = 250_000
+AIM_RATE, AIM_DAY, AIM_QUESTION = 100_000, 2.0, 1.2
+
+TOP = "SELECT Stream_A_unique_identifier, count(*) AS n FROM {} GROUP BY ALL ORDER BY n DESC, 1 LIMIT 10"
+
+
+async def run(*, quick: bool) -> list[Figure]:
+    rounds = 2 if quick else ROUNDS
+    figures = await _writing(rounds, 5_000 if quick else COMMIT_ROWS)
+    figures += _day(24 if quick else COMMITS_OF_A_DAY)
+    for millions in (0.1,) if quick else (1, 10):
+        figures += await _questions(rounds, int(millions * 1_000_000))
+    return figures
+
+
+def _lake(folder: str) -> tuple[LakeSettings, Catalog]:
+    settings = LakeSettings(lake_catalog_uri=f"sqlite:///{folder}/catalog.db", lake_warehouse=f"{folder}/warehouse")
+    return settings, Catalog(settings)
+
+
+async def _writing(rounds: int, count: int) -> list[Figure]:
+    """Decode, hash and commit, against decode and write a file; reading from Kafka, the same for both, is left out."""
+    entries = workload.entries(count)
+    with TemporaryDirectory() as folder:
+        _, catalog = _lake(folder)
+        table = LogTable(catalog, Stream.B)
+        table.prepare()
+
+        def writing() -> None:
+            believed = table.positions()
+            table.append([read(Stream.B, 0, entries).batch], believed, {0: believed.get(0, 0) + count})
+
+        def bare() -> None:
+            decoder = msgspec.json.Decoder(RecordB)
+            records = [decoder.decode(entry.value) for entry in entries]
+            names = ("id", "a_id", "number", "text", "event_time", "ingested_at")
+            columns = {name: pa.array([getattr(record, name) for record in records]) for name in names}
+            columns["offset"] = pa.array([entry.offset for entry in entries])
+            pq.write_table(pa.table(columns), Path(folder) / "bare.parquet", compression="zstd")
+
+        measured, _, ratios = await paired(rounds, _rate(writing, count), _rate(bare, count))
+    return [
+        figure("written", "rows/s", measured, aim=AIM_RATE),
+        figure("written, of a bare loop, Kafka left out of both", "ratio", ratios),
+    ]
+
+
+def _day(commits: int) -> list[Figure]:
+    """A day of commits, with an expiry every hour of it; the last against the first."""
+    with TemporaryDirectory() as folder:
+        _, catalog = _lake(folder)
+        table = LogTable(catalog, Stream.B)
+        table.prepare()
+        keep = Keep(age_ms=0, snapshots=COMMITS_OF_AN_HOUR, grace_ms=0)
+        expiry = Expiry(catalog, "b_log", ManualClock(SystemClock().now_ms() + 10**8), keep)
+        batch = workload.rows(0, ROWS_OF_A_COMMIT, ROWS_OF_A_COMMIT).to_batches()
+        took: list[float] = []
+        for number in range(commits):
+            believed = table.positions()
+            started = time.perf_counter()
+            table.append(batch, believed, {0: number + 1})
+            took.append(time.perf_counter() - started)
+            if number % COMMITS_OF_AN_HOUR == COMMITS_OF_AN_HOUR - 1:
+                expiry.run()
+    first, last = took[1 : 1 + COMMITS_OF_AN_HOUR], took[-COMMITS_OF_AN_HOUR:]
+    ratio = statistics.median(last) / statistics.median(first)
+    return [
+        figure("commit, after a day of them / at first", "ratio", [ratio], better="lower", aim=AIM_DAY),
+        figure("commit, after a day of them", "ms", [one * 1000 for one in last], better="lower"),
+    ]
+
+
+async def _questions(rounds: int, count: int) -> list[Figure]:
+    """The ten A with most B, of log, latest and fresh view, against bare DuckDB on the very files."""
+    size = f"{count / 1_000_000:g}M rows"
+    with TemporaryDirectory() as folder:
+        settings, catalog = _lake(folder)
+        latest = LatestTables(catalog, Engine(512), 5_000_000)
+        latest.prepare()
+        LogTable(catalog, Stream.A).prepare()
+        bytes_per_row = _fill(catalog, count)
+        started = time.perf_counter()
+        latest.rebuild(Stream.B)
+        figures = [
+            figure(f"latest rebuilt, {size}", "s", [time.perf_counter() - started], better="lower"),
+            figure(f"on disk, {size}", "bytes/row", [bytes_per_row], better="lower"),
+        ]
+        # Opened once: to pin a state is planning, and done once for a query, however long it is.
+        lake = open_lake(settings=settings, memory_mb=1024, niceness=0)
+        pins = pin(catalog, Stream.B)
+        for name, files in (("b_log", pins.log.files), (latest_name(Stream.B), pins.latest.files)):
+            view, bare = _seconds(_asked(lake.connection, TOP.format(name))), _seconds(_bare(files))
+            _, _, ratios = await paired(rounds, view, bare)
+            aim = AIM_QUESTION
+            figures.append(figure(f"top 10 of {name}, {size} / bare DuckDB", "ratio", ratios, better="lower", aim=aim))
+            _, _, others = await paired(rounds, _seconds(_polars(files)), bare)
+            figures.append(figure(f"top 10 of {name} in Polars, {size} / bare DuckDB", "ratio", others, better="lower"))
+        _, _, fresh = await paired(
+            rounds, _seconds(_asked(lake.connection, TOP.format("b"))), _seconds(_bare(pins.latest.files))
+        )
+        figures.append(figure(f"top 10 of b, {size} / bare DuckDB on the latest", "ratio", fresh, better="lower"))
+        lake.connection.close()
+    return figures
+
+
+def _fill(catalog: Catalog, count: int) -> float:
+    table = LogTable(catalog, Stream.B)
+    table.prepare()
+    for rows in workload.batches(0, count, count, APPEND_ROWS):
+        believed = table.positions()
+        end = (sum(believed.values()) + rows.num_rows) // workload.PARTITIONS
+        table.append(rows.to_batches(), believed, dict.fromkeys(range(workload.PARTITIONS), end))
+    files = pin(catalog, Stream.B).log.files
+    return sum(Path(file).stat().st_size for file in files) / count
+
+
+def _asked(connection: duckdb.DuckDBPyConnection, query: str) -> Callable[[], object]:
+    return lambda: connection.sql(query).fetchall()
+
+
+def _bare(files: tuple[str, ...]) -> Callable[[], object]:
+    connection = duckdb.connect(config={"threads": "1", "memory_limit": "1024MB"})
+    listed = ", ".join(f"'{file}'" for file in files)
+    return _asked(connection, TOP.format(f"read_parquet([{listed}], hive_partitioning=false)"))
+
+
+def _polars(files: tuple[str, ...]) -> Callable[[], object]:
+    column = "Stream_A_unique_identifier"
+    frame = pl.scan_parquet(list(files), hive_partitioning=False).group_by(column).len("n")
+    return lambda: frame.sort(["n", column], descending=[True, False]).head(10).collect()
+
+
+def _rate(work: Callable[[], object], count: int) -> Callable[[], Awaitable[float]]:
+    seconds = _seconds(work)
+
+    async def measure() -> float:
+        return count / await seconds()
+
+    return measure
+
+
+def _seconds(work: Callable[[], object]) -> Callable[[], Awaitable[float]]:
+    """Seconds of this process's processors, for the machine is shared."""
+
+    async def measure() -> float:
+        started = time.process_time()
+        work()
+        return time.process_time() - started
+
+    return measure
