@@ -5,7 +5,7 @@ trace. What the log no longer holds, for retention took it, is carried over from
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +15,7 @@ from common.clock import Clock, SystemClock
 from common.concurrency import all_of, pause
 from common.contracts import DAY_MS, GENERATION_KEPT_S, RECORDS, RecordA, RecordB, Stream, Version, partition_of
 from common.errors import TryLater
-from common.kafka.batches import Partition
+from common.kafka.batches import Entry, Partition
 from common.kafka.replay import Replay
 from common.kafka.topics import count_partitions
 from common.process import main
@@ -29,6 +29,8 @@ log = structlog.get_logger()
 _BATCH_RECORDS: Final = 1_000
 _AGAIN_AFTER_S: Final = 2.0
 _SUSPECTS: Final = 10_000
+_PATIENCE: Final = 10
+"""Reads that may bring nothing, of a second each: Kafka is busy, or starts again."""
 
 
 class Compared(NamedTuple):
@@ -117,19 +119,61 @@ class Rebuild:
 
     async def _fill(self, claim: Claim, partition: Partition, end: int, stop: asyncio.Event) -> None:
         """Bring what the log holds before `end` into the next generation; what follows, the workers bring there."""
-        at, into = claim.filled.get(partition.number, 0), [claim.next]
-        while at < end and not stop.is_set():
-            read = await self._replay.read(partition, at, _BATCH_RECORDS)
-            entries = [entry for entry in read if entry.offset < end]
-            if not entries:
-                break
-            changes = fold(self._stream, entries)
-            if changes.erased:
-                await self._store.erase(self._stream, changes.erased, max(one.timestamp for one in entries), into)
-            await self._store.upsert(self._stream, list(changes.upserts.values()), into)
+        at, erased = claim.filled.get(partition.number, 0), set[str]()
+        async for entries in self._log(partition, at, end, stop):
+            erased |= await self._bring(claim, entries)
             at = entries[-1].offset + 1
             await self._generations.filled(partition.number, at)
+        if erased or claim.is_resumed:
+            await self._bring_again(claim, partition, end, None if claim.is_resumed else erased, stop)
         log.info("partition_filled", topic=partition.topic, partition=partition.number, position=at, end=end)
+
+    async def _bring_again(
+        self, claim: Claim, partition: Partition, start: int, ids: Collection[str] | None, stop: asyncio.Event
+    ) -> None:
+        """Bring what the log holds of `ids` from `start` on; of all where it is unknown what a killed attempt erased.
+
+        A worker may have brought it before the fill came to an earlier tombstone of the id, and erased it.
+        """
+        _, end = await self._replay.bounds(partition)
+        keys = None if ids is None else {id_.encode() for id_ in ids}
+        async for entries in self._log(partition, start, end, stop):
+            await self._bring(claim, [one for one in entries if keys is None or one.key in keys])
+            await self._generations.keep()
+
+    async def _bring(self, claim: Claim, entries: Sequence[Entry]) -> set[str]:
+        """Write what `entries` say into the next generation; returns the ids that they erase."""
+        changes, into = fold(self._stream, entries), [claim.next]
+        if changes.erased:
+            await self._store.erase(self._stream, changes.erased, max(one.timestamp for one in entries), into)
+        await self._store.upsert(self._stream, list(changes.upserts.values()), into)
+        return set(changes.erased)
+
+    async def _log(
+        self, partition: Partition, start: int, end: int, stop: asyncio.Event
+    ) -> AsyncIterator[Sequence[Entry]]:
+        """What the log holds from `start` to before `end`, by batches; stops early with `stop`.
+
+        Raises:
+            TryLater: the log stopped answering: what is not read would be missing from the documents.
+        """
+        at, patience = start, _PATIENCE
+        while at < end and not stop.is_set():
+            read = await self._replay.read(partition, at, _BATCH_RECORDS)
+            if entries := [entry for entry in read if entry.offset < end]:
+                yield entries
+                at, patience = entries[-1].offset + 1, _PATIENCE
+            elif read or await self._is_gone(partition, at, end):
+                return
+            elif patience == 0:
+                raise TryLater(f"Kafka stopped answering at {at} of {partition.topic}/{partition.number}")
+            else:
+                patience -= 1
+
+    async def _is_gone(self, partition: Partition, at: int, end: int) -> bool:
+        """Whether retention took all from `at` to before `end`, or the log was made anew and has not come so far."""
+        oldest, next_offset = await self._replay.bounds(partition)
+        return oldest >= end or next_offset <= at
 
     async def _carry_over(self, claim: Claim, stop: asyncio.Event) -> None:
         """Take from the old documents what retention took from the log: whole ids, and when ids were first seen."""
