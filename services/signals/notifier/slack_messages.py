@@ -75,7 +75,12 @@ def _alert(alert: StoredAlert) -> Iterator[Block]:
 def _about(record: dict[str, Any], alert: StoredAlert) -> str:
     parent = f" of A {record['Stream_A_unique_identifier']}" if "Stream_A_unique_identifier" in record else ""
     what = f"{alert.stream.upper()} {record['unique_identifier']}{parent}"
-    return f"{escaped(what)} | number {record['number']:g} | {record['event_time']} | alert {alert.id}"
+    return f"{escaped(what)} | number {_plain(record['number'])} | {record['event_time']} | alert {alert.id}"
+
+
+def _plain(number: float) -> str:
+    """All of its digits, and none for a fraction that it has not."""
+    return str(number).removesuffix(".0")
 
 
 def _digest_headline(delivery: Delivery) -> str:

@@ -22,7 +22,8 @@ NOW = 1_795_420_800_000
 
 
 def an_alert(text: str, *spans: tuple[int, int], rule: str = "refunds", **fields: Any) -> StoredAlert:
-    record = RecordB(id="b-1", a_id="a-1", number=12.5, text=text, event_time=NOW, ingested_at=NOW * 1000)
+    number = fields.pop("number", 12.5)
+    record = RecordB(id="b-1", a_id="a-1", number=number, text=text, event_time=NOW, ingested_at=NOW * 1000)
     known = {
         "id": secrets.token_hex(16),
         "rule": rule,
@@ -139,3 +140,10 @@ def test_a_trial_and_a_notice_are_told_in_words() -> None:
     (notice,) = slack_messages(a_delivery(DeliveryKind.NOTICE, detail="'ops' was given up: <gone>"), [])
     assert trial["text"] == ":wave: Twinstream reaches you here, as team."
     assert notice["text"] == ":no_entry: 'ops' was given up: &lt;gone&gt;"
+
+
+@pytest.mark.parametrize(("number", "shown"), [(12_345_678.9, "12345678.9"), (100.0, "100"), (0.1, "0.1")])
+def test_numbers_are_told_with_all_of_their_digits(number: float, shown: str) -> None:
+    """None is rounded."""
+    (message,) = slack_messages(a_delivery(), [an_alert("refund", number=number)])
+    assert f"| number {shown} |" in message["blocks"][-1]["elements"][0]["text"]
