@@ -74,9 +74,11 @@ class Dispatcher:
             await all_of(self._stopping.values())
 
     def claimed(self, delivery: Delivery, now_ms: int) -> Delivery:
-        """`delivery` as it is to be stored: ours from the start where its lane is ours."""
-        if delivery.destination not in self._lanes or delivery.state is not DeliveryState.NEW:
+        """`delivery` as it is to be stored: ours from the start where its lane is ours, which then expects it."""
+        lane = self._lanes.get(delivery.destination)
+        if lane is None or delivery.state is not DeliveryState.NEW:
             return delivery
+        lane.expect(delivery.id)
         until_ms = now_ms + self._parts.settings.lease_ms
         return msgspec.structs.replace(delivery, claimed_by=self._parts.me, claimed_until=until_ms)
 
@@ -85,6 +87,11 @@ class Dispatcher:
         lane = self._lanes.get(destination)
         if lane is not None:
             lane.offer(deliveries, alerts)
+
+    def expect_no_more(self, ids: Collection[str]) -> None:
+        """What was `claimed` was offered, or will never be: the lanes may fetch it."""
+        for lane in self._lanes.values():
+            lane.expect_no_more(ids)
 
     def _review(self) -> None:
         for running in self._lanes.values():

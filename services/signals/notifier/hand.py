@@ -1,7 +1,7 @@
 """What a lane has in hand: the first few of its deliveries that are due, all claimed by this process."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -24,18 +24,27 @@ class Hand:
         self._clock = clock
         self._settings = settings
         self._ids: set[str] = set()
+        self._coming: set[str] = set()  # being stored right now, to be offered
         self._offered: list[Delivery] = []
         self._free_of_others = False
         self._behind = True  # there may be more in MongoDB that is due
         self._look_at = 0.0
+
+    def expect(self, id_: str) -> None:
+        """Leave a delivery that is about to be stored to whoever stores it, until `expect_no_more`."""
+        self._coming.add(id_)
+
+    def expect_no_more(self, ids: Collection[str]) -> None:
+        """Whatever became of storing them: those that were not offered are fetched."""
+        self._coming.difference_update(ids)
 
     def offer(self, deliveries: Sequence[Delivery]) -> bool:
         """Take deliveries that were just stored, claimed for us; returns False for those that are fetched later."""
         if self._behind or len(self._ids) + len(deliveries) > MOST_IN_HAND:
             self._behind = True
             return False
+        self._offered += [one for one in deliveries if one.id not in self._ids]
         self._ids |= {delivery.id for delivery in deliveries}
-        self._offered += deliveries
         return True
 
     def keep(self, delivery: Delivery) -> None:
@@ -76,18 +85,20 @@ class Hand:
         if delivery.claimed_until - now_ms > self._settings.send_timeout_ms:
             return True
         until_ms = now_ms + self._settings.lease_ms
-        delivery.claimed_until = until_ms
-        return delivery.id in await self._store.claim([delivery.id], self._me, now_ms, until_ms)
+        if delivery.id not in await self._store.claim([delivery.id], self._me, now_ms, until_ms):
+            return False
+        delivery.claimed_until = until_ms  # only now: where MongoDB was away, nothing was claimed
+        return True
 
     async def _fetch(self) -> None:
         now_ms, room = self._clock.now_ms(), MOST_IN_HAND - len(self._ids)
         limit = MOST_IN_HAND + len(self._ids)
         found = await self._store.due(self._name, now_ms, limit)
         self._behind = len(found) == limit
-        unknown = [one for one in found if one.id not in self._ids]
+        unknown = self._unknown(found)
         if self._behind or len(unknown) > room:  # whoever tries a destination does not wait for what it holds up
             found += await self._store.due(self._name, now_ms, limit, DeliveryKind.TEST)
-            tests = [one for one in found[limit:] if one.id not in self._ids]
+            tests = self._unknown(found[limit:])
             unknown, self._behind = [*tests, *unknown[:room]], True
         await self._claim(unknown, now_ms)
 
@@ -97,3 +108,6 @@ class Hand:
         held = {"claimed_by": self._me, "claimed_until": until_ms}
         self._offered += [msgspec.structs.replace(one, **held) for one in deliveries if one.id in claimed]
         self._ids |= claimed
+
+    def _unknown(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        return [one for one in deliveries if one.id not in self._ids and one.id not in self._coming]

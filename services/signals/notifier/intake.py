@@ -52,9 +52,12 @@ class Intake:
             for alert, document in zip(fresh, documents, strict=True)
             for delivery in deliveries(alert, document, now_ms, self._keeping)
         ]
-        inserted = await self._store.deliveries.insert(made)
-        await self._store.insert_alerts(documents)
-        self._hand_over([one for one in made if one.id in inserted], documents)
+        try:
+            inserted = await self._store.deliveries.insert(made)
+            await self._store.insert_alerts(documents)
+            self._hand_over([one for one in made if one.id in inserted], documents)
+        finally:
+            self._dispatcher.expect_no_more([one.id for one in made])
         await self._store.move(batch.partition, batch.position, batch.next_position)
         self._count(len(batch.entries), fresh)
 

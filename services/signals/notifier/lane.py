@@ -5,7 +5,7 @@ was made, not by when it is looked at, so a lane that is taken over decides as i
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from random import random
@@ -97,6 +97,14 @@ class Lane:
         self.entry, self._vitals = entry, None
         self._deciding.change(entry.value)
         self._awake.set()
+
+    def expect(self, id_: str) -> None:
+        """A delivery is about to be stored, claimed for us; it will be offered."""
+        self._hand.expect(id_)
+
+    def expect_no_more(self, ids: Collection[str]) -> None:
+        """It was offered, or will never be."""
+        self._hand.expect_no_more(ids)
 
     def offer(self, deliveries: Sequence[Delivery], alerts: Sequence[StoredAlert]) -> None:
         """Take deliveries that were just stored, claimed for us."""

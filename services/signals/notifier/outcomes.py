@@ -63,10 +63,13 @@ def settled(
 
 
 def with_attempt(delivery: Delivery, outcome: Outcome) -> Delivery:
-    """`delivery` with the attempt in its log."""
+    """`delivery` with the attempt in its log; nothing more is decided about it, also by who takes it over."""
     attempts = (*delivery.attempts, outcome.attempt) if outcome.attempt is not None else delivery.attempts
     return msgspec.structs.replace(
-        delivery, attempts=attempts[-MAX_ATTEMPTS_KEPT:], parts_done=max(delivery.parts_done, outcome.parts_done)
+        delivery,
+        state=DeliveryState.PENDING,
+        attempts=attempts[-MAX_ATTEMPTS_KEPT:],
+        parts_done=max(delivery.parts_done, outcome.parts_done),
     )
 
 

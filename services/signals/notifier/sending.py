@@ -64,8 +64,7 @@ class Sending:
         while (queue := self._next(breaker)) is not None:
             delivery = queue.waiting.popleft()
             queue.on_way += 1
-            if queue is not self._tests:
-                self._pace.started(self._clock.now_ms())
+            self._pace.started(self._clock.now_ms())
             task = asyncio.create_task(self._deliver(queue, delivery), name=f"delivery {delivery.id}")
             self._tasks.add(task)
             task.add_done_callback(self._done)
@@ -93,11 +92,12 @@ class Sending:
             self._fault = self._fault or task.exception()
 
     def _next(self, breaker: Breaker) -> _Queue | None:
-        if self._tests.ready:
-            return self._tests
         now_ms = self._clock.now_ms()
-        on_way = self._first.on_way + self._again.on_way
-        if not self._pace.allows(now_ms) or not breaker.allows(now_ms, on_way):
+        if not self._pace.allows(now_ms):
+            return None
+        if self._tests.ready:  # what the breaker holds up is what people want to try
+            return self._tests
+        if not breaker.allows(now_ms, self._first.on_way + self._again.on_way):
             return None
         queues = (self._first, self._again) if self._retried_last else (self._again, self._first)
         queue = next((one for one in queues if one.ready), None)
