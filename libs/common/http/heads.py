@@ -1,4 +1,4 @@
-"""Requests whose head is too large, or never ends: uvicorn's parser in C would take in anything."""
+"""Requests whose head is too large or never ends, or whose body stops halfway: uvicorn would wait for ever."""
 
 import asyncio
 from typing import Final
@@ -8,13 +8,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEAD_BYTES: Final = 64 * 1024  # address and headers together; an id of 256 characters takes 3 KiB of it at most
 HEAD_WITHIN_S: Final = 15.0
 FIRST_BYTE_WITHIN_S: Final = 75.0
+BODY_SILENT_FOR_S: Final = 60.0
 
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class BoundedHeads(HttpToolsProtocol):
-    """Closes a connection whose request does not begin as one should."""
+    """Closes a connection whose request does not begin as one should, or does not go on."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the parent
         super().connection_made(transport)
@@ -35,6 +36,8 @@ class BoundedHeads(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and self._taken > HEAD_BYTES and not self._refused:
             self._refuse(_TOO_LARGE)
+        elif not self._in_head and not self._refused:
+            self._expect_more()
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -51,8 +54,22 @@ class BoundedHeads(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_head, self._taken = True, 0
+        self._unset_deadline()
         if not self._refused:
             super().on_message_complete()
+
+    def _expect_more(self) -> None:
+        """Of the body: what has come of it is kept for as long as this connection."""
+        self._unset_deadline()
+        self._deadline = self.loop.call_later(BODY_SILENT_FOR_S, self._end_silence)
+
+    def _end_silence(self) -> None:
+        if self.flow.read_paused:  # it is us who did not listen
+            self._expect_more()
+        elif self.cycle.response_started:  # before all of the body had come, and so without it
+            self.transport.close()
+        else:
+            self._refuse(_TOO_SLOW)
 
     def _refuse(self, answer: bytes) -> None:
         self._refused = True

@@ -1,11 +1,11 @@
-"""How a request begins: within bounds, and soon, or the connection ends."""
+"""How a request begins and goes on: within bounds, and soon, or the connection ends."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from common.http import heads
 from common.http.app import serve
@@ -15,6 +15,10 @@ from common.http.app import serve
 async def port(unused_tcp_port: int) -> AsyncIterator[int]:
     """An app that answers everything, served as ours are."""
     app, stop, listening = FastAPI(), asyncio.Event(), asyncio.Event()
+
+    @app.post("/whole")
+    async def answer_to_all(request: Request) -> int:
+        return len(await request.body())
 
     @app.post("/{rest:path}")
     async def answer(rest: str) -> int:
@@ -91,4 +95,34 @@ async def test_a_connection_that_says_nothing_is_closed(port: int, monkeypatch: 
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     async with asyncio.timeout(20):
         assert await reader.read() == b""
+    writer.close()
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+async def test_a_body_that_stops_halfway_is_given_up(port: int, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """What has come of it would be kept for ever, and count against what others may send."""
+    monkeypatch.setattr(heads, "BODY_SILENT_FOR_S", 0.2)
+    assert await sent(port, request("/whole", body="x" * size)[: -size // 2]) == ["HTTP/1.1 408 Request Timeout"]
+
+
+async def test_one_that_was_answered_before_is_not_answered_twice(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection ends."""
+    monkeypatch.setattr(heads, "BODY_SILENT_FOR_S", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request(body="x" * 10)[:-5])
+    async with asyncio.timeout(20):
+        assert (await reader.read()).count(b"HTTP/1.1") == 1
+    writer.close()
+
+
+async def test_a_body_that_comes_slowly_is_waited_for(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes in all."""
+    monkeypatch.setattr(heads, "BODY_SILENT_FOR_S", 0.5)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    whole = request("/whole", body="x" * 8)
+    for piece in (whole[:-8], *[b"x"] * 8):
+        writer.write(piece)
+        await asyncio.sleep(0.1)
+    async with asyncio.timeout(20):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
     writer.close()
