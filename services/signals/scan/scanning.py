@@ -22,10 +22,13 @@ from matching.rules import alert_id
 _MAX_SHOWN_CHARACTERS: Final = 16 * 1024
 """Of what was found in a text and by which patterns, beyond the first span: an alert has to fit into a message."""
 
+MAX_ALERT_BYTES: Final = 8 * 1024 * 1024
+"""Of alerts that are written at once: what rules find may be many times what they look at."""
+
 
 @dataclass
 class Scanned:
-    """What a batch came to. Every message is counted once: in `records`, `tombstones` or `refusals`."""
+    """What messages came to. Each is counted once: in `records`, `tombstones` or `refusals`."""
 
     alerts: dict[str, Message] = field(default_factory=dict)
     """By id: the same text twice in a batch is one alert."""
@@ -38,12 +41,23 @@ class Scanned:
     """Records on which the set of regexes gave up, so that each regex was looked for by itself."""
     ingested_us: list[int] = field(default_factory=list)
     """When the records with alerts were ingested."""
+    alert_bytes: int = 0
+
+    @property
+    def taken(self) -> int:
+        """How many messages it is about."""
+        return self.records + self.tombstones + len(self.refusals)
 
 
 def scan(matcher: Matcher, stream: Stream, entries: Sequence[Entry], now_ms: int) -> Scanned:
-    """Match every record among `entries`; whatever goes wrong with one is no matter to the others."""
+    """Match every record among `entries`; whatever goes wrong with one is no matter to the others.
+
+    It ends early once there are `MAX_ALERT_BYTES` of alerts: `taken` tells how far it came.
+    """
     scanned = Scanned()
     for entry in entries:
+        if scanned.alert_bytes >= MAX_ALERT_BYTES:
+            break
         try:
             record = read_record(stream, entry)
         except Refused as refused:
@@ -77,9 +91,11 @@ def _hits(matcher: Matcher, stream: Stream, record: Record, scanned: Scanned) ->
 def _take(scanned: Scanned, entry: Entry, alerts: Sequence[Alert]) -> None:
     traced = [header for header in entry.headers if header[0] == TRACEPARENT]
     for alert in alerts:
-        message = Message(alert.id.encode(), msgspec.json.encode(alert), alert.raised_at, traced)
-        scanned.alerts.setdefault(alert.id, message)
         scanned.hits[alert.rule] += 1
+        if alert.id not in scanned.alerts:
+            value = msgspec.json.encode(alert)
+            scanned.alerts[alert.id] = Message(alert.id.encode(), value, alert.raised_at, traced)
+            scanned.alert_bytes += len(value)
 
 
 def alert_of(hit: Hit, stream: Stream, record: Record, raw: bytes, now_ms: int) -> Alert:

@@ -1,7 +1,7 @@
 """Scans what comes in: the handler of a batch."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 from common import metrics
 from common.clock import Clock
 from common.contracts import ALERTS, RECORDS, Stream
-from common.kafka.batches import Batch, Partition
+from common.kafka.batches import Batch, Entry, Partition
 from common.kafka.group_offsets import GroupOffsets
 from common.kafka.producer import Producer
 from common.kafka.rejections import Rejections, put_aside
@@ -57,16 +57,23 @@ class Worker:
         Raises:
             TryLater: Kafka is away, or no rules are in force yet.
         """
-        stream, now_ms = _STREAMS[batch.partition.topic], self._clock.now_ms()
-        work = partial(scan, self._rules.matcher, stream, batch.entries, now_ms)
+        left = batch.entries
+        while left:
+            left = left[await self._write(batch.partition, left) :]
+        self._done[batch.partition] = batch.next_position
+
+    async def _write(self, partition: Partition, entries: Sequence[Entry]) -> int:
+        """Write the alerts of the first of `entries`, as many as a write takes; returns how many messages that is."""
+        stream, now_ms = _STREAMS[partition.topic], self._clock.now_ms()
+        work = partial(scan, self._rules.matcher, stream, entries, now_ms)
         scanned = await asyncio.get_running_loop().run_in_executor(self._lane, work)
         await self._rejections.put(
-            [put_aside(one, batch.partition, stream, service=SERVICE, now_ms=now_ms) for one in scanned.refusals]
+            [put_aside(one, partition, stream, service=SERVICE, now_ms=now_ms) for one in scanned.refusals]
         )
         if scanned.alerts:
             await self._producer.publish(ALERTS, list(scanned.alerts.values()))
-        self._done[batch.partition] = batch.next_position
         self._count(stream, scanned)
+        return scanned.taken
 
     def _count(self, stream: Stream, scanned: Scanned) -> None:
         outcomes = {"applied": scanned.records, "erased": scanned.tombstones, "rejected": len(scanned.refusals)}
