@@ -14,7 +14,7 @@ import structlog
 from common.clock import Clock, SystemClock
 from common.concurrency import all_of, pause
 from common.contracts import DAY_MS, GENERATION_KEPT_S, RECORDS, RecordA, RecordB, Stream, Version, partition_of
-from common.errors import TryLater
+from common.errors import CannotStart, TryLater
 from common.kafka.batches import Entry, Partition
 from common.kafka.replay import Replay
 from common.kafka.topics import count_partitions
@@ -76,7 +76,7 @@ class Rebuild:
         """Rebuild, unless `stop` is set before the switch: then the old documents stay in force, and None is returned.
 
         Raises:
-            CannotStart: another rebuild runs.
+            CannotStart: another rebuild runs, or the log was made anew and knows less than the documents.
             TryLater: MongoDB or Kafka went away; the old documents stay in force, and a new start goes on from there.
         """
         claim = await self._generations.claim()
@@ -91,18 +91,34 @@ class Rebuild:
     async def _rebuild(self, claim: Claim, stop: asyncio.Event) -> Compared | None:
         await self._generations.begin(claim)
         ends = await self._generations.tell(claim)
+        if short := await self._shorter_than(ends):
+            await self._give_up(claim)
+            raise CannotStart(f"The log was made anew, and would empty the documents: {short}. They stay as they are.")
         for partition, end in zip(self._partitions, ends, strict=True):
             await self._fill(claim, partition, end, stop)
         await self._carry_over(claim, stop)
         if stop.is_set():
-            await self._generations.write_only(claim.number)
-            await self._generations.delete(claim.next)
+            await self._give_up(claim)
             return None
         compared = await self._compare(claim)
         await self._generations.switch(claim)
         log.info("switched", stream=self._stream, number=claim.next)
         await self._retire(claim.next, claim.number)
         return compared
+
+    async def _shorter_than(self, ends: Sequence[int]) -> str:
+        """Where the log ends before `ends`, up to which the documents have it; empty when it nowhere does."""
+        found = []
+        for partition, end in zip(self._partitions, ends, strict=True):
+            _, next_offset = await self._replay.bounds(partition)
+            if next_offset < end:
+                found.append(f"{partition.topic}/{partition.number} ends at {next_offset}, they are at {end}")
+        return "; ".join(found)
+
+    async def _give_up(self, claim: Claim) -> None:
+        """Leave no trace."""
+        await self._generations.write_only(claim.number)
+        await self._generations.delete(claim.next)
 
     async def _retire(self, number: int, former: int) -> None:
         """Delete the former documents, once nobody can be reading or writing there any more."""
@@ -171,7 +187,7 @@ class Rebuild:
                 patience -= 1
 
     async def _is_gone(self, partition: Partition, at: int, end: int) -> bool:
-        """Whether retention took all from `at` to before `end`, or the log was made anew and has not come so far."""
+        """Whether retention took all from `at` to before `end`, or the log was made anew meanwhile."""
         oldest, next_offset = await self._replay.bounds(partition)
         return oldest >= end or next_offset <= at
 

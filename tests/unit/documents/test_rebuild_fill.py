@@ -10,7 +10,7 @@ import pytest
 
 from common.clock import ManualClock
 from common.contracts import RecordA, Stream
-from common.errors import TryLater
+from common.errors import CannotStart, TryLater
 from common.kafka.batches import Partition
 from documents import rebuild as rebuilding
 from documents.generations import Claim
@@ -86,10 +86,31 @@ class Log:
 
 
 class Generations:
-    """Keeps what was noted."""
+    """Keeps what was noted, and what was done."""
 
-    def __init__(self) -> None:
+    def __init__(self, end: int = 0) -> None:
         self.noted: dict[int, int] = {}
+        self.done: list[str] = []
+        self._end = end
+
+    async def claim(self) -> Claim:
+        return FRESH
+
+    async def begin(self, _claim: Claim) -> None:
+        self.done.append("begun")
+
+    async def tell(self, _claim: Claim) -> list[int]:
+        self.done.append("told")
+        return [self._end]
+
+    async def write_only(self, number: int) -> None:
+        self.done.append(f"written {number}")
+
+    async def delete(self, number: int) -> None:
+        self.done.append(f"deleted {number}")
+
+    async def release(self) -> None:
+        self.done.append("released")
 
     async def filled(self, partition: int, offset: int) -> None:
         self.noted[partition] = offset
@@ -157,3 +178,12 @@ async def test_what_the_log_no_longer_holds_is_not_waited_for(log: Log, end: int
     store = Store()
     await filled(store, log, end, FRESH)
     assert store.texts == {}
+
+
+async def test_a_log_that_was_made_anew_empties_no_documents() -> None:
+    """It ends before what they hold already: they stay in force, and no trace is left."""
+    rebuild = Rebuild(Store(), Stream.A, 1, replay=Log(log_of(("x", "x"))), clock=ManualClock(0))
+    rebuild._generations = generations = Generations(end=7)
+    with pytest.raises(CannotStart, match="ends at 1, they are at 7"):
+        await rebuild.run(asyncio.Event())
+    assert generations.done == ["begun", "told", "written 0", "deleted 1", "released"]
