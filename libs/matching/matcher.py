@@ -71,13 +71,17 @@ class CompiledRule:
         """Terms of which one is found whenever the rule holds; none for a rule with a condition only."""
         return self.any or list(self.all)[:1]
 
+    @cached_property
+    def terms(self) -> Mapping[int, str]:
+        """What is shown where it is found."""
+        return {**self.all, **self.any}
+
     def hit(self, scan: Scan) -> Hit:
         """The hit, once it is known to be one."""
         text = scan.folded.original
         places = {
-            (start, end, pattern)
-            for number in scan.numbers
-            if (pattern := self.any.get(number) or self.all.get(number))
+            (start, end, self.terms[number])
+            for number in self.terms.keys() & scan.numbers
             for start, end in scan.spans(number)
         }
         spans = (Span(TEXT, start, end, text[start:end], pattern) for start, end, pattern in sorted(places)[:MAX_SPANS])

@@ -161,20 +161,30 @@ def test_a_hostile_regex_takes_time_in_proportion_to_the_text(pattern: str, text
     assert time.thread_time() - started < 2
 
 
+def seconds(matcher: Matcher, text: str) -> float:
+    rounds = []
+    for _ in range(5):
+        started = time.thread_time()
+        matcher.match(Stream.B, b(text))
+        rounds.append(time.thread_time() - started)
+    return min(rounds)
+
+
 def test_twice_the_text_takes_no_more_than_in_proportion() -> None:
     rule = Rule(name="it", keywords=("a", "a b"), regexes=("(?:a|b)*a(?:a|b){10}c", "a.*b|a"))
     matcher = compiled(rule)
 
-    def seconds(text: str) -> float:
-        rounds = []
-        for _ in range(5):
-            started = time.thread_time()
-            matcher.match(Stream.B, b(text))
-            rounds.append(time.thread_time() - started)
-        return min(rounds)
-
     text = list(samples(rule))[-2]
-    assert seconds(text[:60_000]) < 8 * seconds(text[:15_000]) + 0.01  # four times the text
+    assert seconds(matcher, text[:60_000]) < 8 * seconds(matcher, text[:15_000]) + 0.01  # four times the text
+
+
+def test_twice_the_hits_take_no_more_than_in_proportion() -> None:
+    """A rule that holds looks at its own terms, not at all that others have found."""
+    keywords = [f"w{n}x" for n in range(3_000)]
+    matcher = compiled(*(Rule(name=keyword, keywords=(keyword,)) for keyword in keywords))
+    assert len(matcher.match(Stream.B, b(" ".join(keywords)))) == 3_000
+    few, many = " ".join(keywords[:300]), " ".join(keywords)
+    assert seconds(matcher, many) < 25 * seconds(matcher, few) + 0.01  # ten times the hits
 
 
 def test_regexes_find_what_is_not_empty_only() -> None:
