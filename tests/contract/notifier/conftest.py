@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -190,9 +191,17 @@ def notifying(bench: Bench) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    """A clock that the test moves; it begins now, for receivers refuse what was signed long ago."""
-    return ManualClock(SystemClock().now_ms())
+def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
+    """A clock that the test moves; receivers live by it too, for they refuse what was signed at another hour."""
+    clock = ManualClock(SystemClock().now_ms())
+
+    class Told(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            return datetime.fromtimestamp(clock.now_ms() / 1000, tz)
+
+    monkeypatch.setattr("standardwebhooks.webhooks.datetime", Told)
+    return clock
 
 
 @pytest.fixture

@@ -94,6 +94,55 @@ async def test_old_records_are_kept_and_not_sent(
     assert kept.detail == "its record was 24.0 hours old"
 
 
+async def test_two_secrets_sign_during_a_rotation(
+    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
+) -> None:
+    """A receiver that knows only the former one, or only the new one, verifies; afterwards only the new one counts."""
+    former, new = receiver.secrets[0], "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+    until = clock.now_ms() + HOUR_MS
+    await bench.destination("ops", new, url=receiver.url, former_secret=former, former_until=until)
+    async with notifying(clock):
+        await bench.raise_(an_alert("b-1"))
+        await bench.until(lambda: receiver.messages)
+        receiver.secrets = [new]
+        await bench.raise_(an_alert("b-2"))
+        await bench.until(lambda: len(receiver.messages) == 2)
+        clock.advance(ms=HOUR_MS)
+        receiver.secrets = [former]
+        await bench.raise_(an_alert("b-3"))
+        await bench.until(lambda: receiver.unverified)
+    assert receiver.alerts == ["b-1", "b-2"]
+
+
+async def test_a_redirect_is_not_followed(
+    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert]
+) -> None:
+    """Wherever it leads: it is an answer like any other that is not 2xx."""
+    receiver.answer = lambda _message: web.Response(status=302, headers={"Location": receiver.url + "?again"})
+    await bench.destination("ops", url=receiver.url)
+    async with notifying():
+        await bench.raise_(an_alert("b-1"))
+        await bench.until(lambda: bench.count("pending", 1))
+    assert len(receiver.messages) == 1
+    (delivery,) = await bench.deliveries()
+    assert delivery.attempts[0].error == "answered 302"
+
+
+async def test_no_secret_is_logged(
+    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], capsys: Any
+) -> None:
+    """Neither where all is well nor where it is not."""
+    await bench.destination("ops", url="http://127.0.0.1:1/")
+    await bench.destination("team", url=receiver.url)
+    async with notifying():
+        await bench.raise_(an_alert("b-1", destinations=("ops", "team")))
+        await bench.until(lambda: bench.count("delivered", 1))
+        await bench.until(lambda: bench.count("pending", 1))
+    told = capsys.readouterr()
+    assert "lane_started" in told.out + told.err
+    assert receiver.secrets[0][6:] not in told.out + told.err
+
+
 async def _all(bench: Any, state: str) -> bool:
     return set(await bench.states()) == {state}
 

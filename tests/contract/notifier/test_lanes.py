@@ -1,17 +1,22 @@
-"""What keeps messages back, gives destinations up and hands them over: by a clock that the test holds."""
+"""What keeps messages back: by a clock that the test holds."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
-from aiohttp import web
-
 from common.alerts import Alert, Severity
+from common.destinations import MuteHours
 
 HOUR_MS = 3_600_000
 
 
 def states(found: list[Any]) -> list[str]:
     return [one.state.value for one in found]
+
+
+def wall(clock: Any, after_ms: int) -> str:
+    """What a clock on the wall will show."""
+    return datetime.fromtimestamp((clock.now_ms() + after_ms) / 1000, UTC).strftime("%H:%M")
 
 
 async def test_a_cooldown_survives_a_restart(
@@ -80,22 +85,37 @@ async def test_a_large_digest_is_cut_into_parts_that_lose_nothing(
     assert len(set(receiver.alerts)) == len(receiver.alerts) == 231
 
 
-async def test_a_destination_that_keeps_failing_is_left_alone_for_a_while(
+async def test_silences_keep_and_mute_hours_put_off(
     bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
 ) -> None:
-    """Then one message tries it, and the others follow in order once it arrived."""
-    down = True
-    receiver.answer = lambda _message: web.Response(status=503 if down else 200)
-    await bench.destination("ops", url=receiver.url)
-    async with notifying(clock, send_at_once=1):
-        await bench.raise_(*(an_alert(f"b-{n}", id=f"{n:032}") for n in range(12)))
-        await bench.until(lambda: len(receiver.messages) == 5)
-        health = await bench.until_health("ops", failures=5)
-        assert (health["failing_since"] is not None, health["last_error"]) == (True, "answered 503")
-        assert len(receiver.messages) == 5
-        down = False
-        clock.advance(ms=40_000)
-        await bench.until(lambda: bench.count("delivered", 12))
-        health = await bench.until_health("ops", failures=0)
-    assert health["failing_since"] is None
-    assert sorted(set(receiver.alerts)) == sorted(f"b-{n}" for n in range(12))
+    """The one is final, the other ends in a digest; what is let through leaves at once."""
+    mute = MuteHours(start=wall(clock, -HOUR_MS), end=wall(clock, 2 * HOUR_MS), let_through=(Severity.CRITICAL,))
+    await bench.destination("ops", url=receiver.url, mute=(mute,))
+    await bench.silence(rule="quiet")
+    async with notifying(clock):
+        await bench.raise_(an_alert("b-1", rule="quiet"), an_alert("b-2"))
+        await bench.until(lambda: bench.count("silenced", 1))
+        await bench.until(lambda: bench.count("held", 1))
+        await bench.raise_(an_alert("b-3", severity=Severity.CRITICAL))
+        await bench.until(lambda: receiver.messages)
+        assert receiver.alerts == ["b-3"]
+        clock.advance(ms=2 * HOUR_MS)
+        await bench.until(lambda: bench.count("delivered", 3))  # the digest has a delivery of its own
+    assert receiver.alerts == ["b-3", "b-2"]
+
+
+async def test_a_limit_holds_back_what_is_beyond_it(
+    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
+) -> None:
+    """Also over a restart; an hour later the rest leaves in one digest."""
+    await bench.destination("ops", url=receiver.url, limit_per_hour=2)
+    async with notifying(clock):
+        await bench.raise_(*(an_alert(f"b-{n}") for n in range(2)))
+        await bench.until(lambda: bench.count("delivered", 2))
+    clock.advance(ms=1_000)
+    async with notifying(clock):
+        await bench.raise_(*(an_alert(f"c-{n}") for n in range(3)))
+        await bench.until(lambda: bench.count("held", 3))
+        clock.advance(ms=HOUR_MS)
+        await bench.until(lambda: len(receiver.messages) == 3)
+    assert receiver.messages[-1]["data"]["digest"]["total"] == 3

@@ -1,0 +1,78 @@
+"""Destinations that fail, are gone or are taken away: what becomes of what was to be sent there."""
+
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from common.alerts import Alert
+from common.deliveries import DeliveryState
+
+HOUR_MS = 3_600_000
+GONE = "the receiver answered 410: it wants nothing more"
+
+
+async def test_a_destination_that_keeps_failing_is_left_alone_for_a_while(
+    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
+) -> None:
+    """Then one message tries it, and the others follow in order once it arrived."""
+    down = True
+    receiver.answer = lambda _message: web.Response(status=503 if down else 200)
+    await bench.destination("ops", url=receiver.url)
+    async with notifying(clock, send_at_once=1):
+        await bench.raise_(*(an_alert(f"b-{n}", id=f"{n:032}") for n in range(12)))
+        await bench.until(lambda: len(receiver.messages) == 5)
+        health = await bench.until_health("ops", failures=5)
+        assert (health["failing_since"] is not None, health["last_error"]) == (True, "answered 503")
+        assert len(receiver.messages) == 5
+        down = False
+        clock.advance(ms=40_000)
+        await bench.until(lambda: bench.count("delivered", 12))
+        health = await bench.until_health("ops", failures=0)
+    assert health["failing_since"] is None
+    assert sorted(set(receiver.alerts)) == sorted(f"b-{n}" for n in range(12))
+
+
+async def test_a_receiver_that_is_gone_is_told_of_elsewhere(
+    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
+) -> None:
+    """410 gives a destination up at once; written anew it begins anew."""
+
+    async def told_again() -> bool:  # it is not known at once that the destination was written anew
+        await bench.raise_(an_alert("b-3"))
+        return len(receiver.messages) > 2
+
+    receiver.answer = lambda message: web.Response(status=410 if message["type"] == "alert.fired" else 200)
+    await bench.destination("ops", url=receiver.url, fallback="team")
+    await bench.destination("team", url=receiver.url)
+    await bench.destination("apps", url=receiver.url)
+    async with notifying(clock):
+        await bench.raise_(an_alert("b-1"))
+        await bench.until(lambda: len(receiver.messages) == 2)
+        await bench.raise_(an_alert("b-2"))
+        await bench.until(lambda: bench.count("failed", 2))
+        receiver.answer = None
+        await bench.destination("ops", url=receiver.url)
+        await bench.until(told_again)
+    notice, last = receiver.messages[1:3]
+    assert notice["type"] == "destination.disabled"
+    assert f"'ops' was given up: {GONE}." in notice["data"]["text"]
+    assert [one.destination for one in await bench.deliveries(kind="notice")] == ["team"]
+    assert last["data"]["alerts"][0]["record"]["unique_identifier"] == "b-3"
+    refused = await bench.deliveries(state="failed", tries=0)
+    assert {one.detail for one in refused} == {f"the destination is disabled: {GONE}"}
+
+
+async def test_a_destination_that_is_gone_leaves_nothing_open(
+    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
+) -> None:
+    """What was still to be sent there is kept as failed, and says why."""
+    receiver.answer = lambda _message: web.Response(status=500)
+    await bench.destination("ops", url=receiver.url)
+    async with notifying(clock):
+        await bench.raise_(an_alert("b-1"))
+        await bench.until(lambda: bench.count("pending", 1))
+        await bench.no_destination("ops")
+        await bench.until(lambda: bench.count("failed", 1))
+    (delivery,) = await bench.deliveries(state=DeliveryState.FAILED.value)
+    assert delivery.detail == "there is no such destination"
