@@ -86,7 +86,8 @@ class IssuerTokens:
         return claims
 
     async def _key(self, name: str | None) -> jwt.PyJWK:
-        if name not in self._keys or time.monotonic() - self._fetched_at > _FRESH_FOR_S:
+        is_old = time.monotonic() - self._fetched_at > _FRESH_FOR_S
+        if name not in self._keys or (is_old and not self._fetching.locked()):  # of an issuer that hangs, one waits
             await self._refresh(name)
         if name not in self._keys:
             raise jwt.InvalidKeyError("it names a key that the issuer has not published")

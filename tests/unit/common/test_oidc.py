@@ -1,5 +1,7 @@
 """An issuer's tokens, when its keys change, when it is away, and when it is not who it says."""
 
+import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -83,6 +85,28 @@ async def test_known_keys_outlast_the_issuer(issuer, published, monkeypatch) -> 
     assert (await tokens.caller_of(issuer.token())).name == "someone"
     with pytest.raises(Refused, match="not published"):
         await fresh.caller_of(issuer.token())
+
+
+async def test_an_issuer_that_hangs_keeps_one_waiting_at_most(issuer, published, monkeypatch) -> None:
+    """Whose key is known is let in while another's request asks for the keys anew."""
+    monkeypatch.setattr(oidc, "_AT_MOST_EVERY_S", 0.0)
+    asked, answered = threading.Event(), threading.Event()
+    tokens = IssuerTokens(settings(issuer), published)
+    await tokens.caller_of(issuer.token())
+
+    def hanging() -> Any:
+        asked.set()
+        answered.wait(20)
+        return tokens._keys
+
+    monkeypatch.setattr(oidc, "_FRESH_FOR_S", 0.0)
+    monkeypatch.setattr(tokens, "_published", hanging)
+    first = asyncio.create_task(tokens.caller_of(issuer.token()))
+    await asyncio.to_thread(asked.wait, 20)
+    assert (await asyncio.wait_for(tokens.caller_of(issuer.token()), 10)).name == "someone"
+    assert not first.done()
+    answered.set()
+    assert (await first).name == "someone"
 
 
 async def test_a_discovery_document_of_another_is_not_believed(issuer, published) -> None:
