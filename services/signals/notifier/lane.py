@@ -26,7 +26,7 @@ from signals.notifier.mongo import SERVICE
 from signals.notifier.notices import notice_of
 from signals.notifier.outcomes import Outcome, Sender, Verdict, settled
 from signals.notifier.pace import Pace
-from signals.notifier.patience import until_done
+from signals.notifier.patience import until_done, until_ended
 from signals.notifier.sending import Hands, Sending
 from signals.notifier.settings import NotifierSettings
 from signals.notifier.store import Store
@@ -78,9 +78,7 @@ class Lane:
     async def stop(self) -> None:
         """Finish what is on its way, and leave the rest to whoever comes next."""
         if self._work is not None:
-            self._work.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._work
+            await until_ended(self._work)
         self._sending.forget()
         await self._sending.finish()
         with suppress(TryLater):

@@ -1,4 +1,4 @@
-"""Doing a thing until it is done, however long a store is away."""
+"""Doing a thing until it is done, however long a store is away, and ending it however deaf it is."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 _FIRST_WAIT_S: Final = 0.1
 _LONGEST_WAIT_S: Final = 5.0
+_HEARD_WITHIN_S: Final = 0.5
 
 
 async def until_done(attempt: Callable[[], Awaitable[T]]) -> T:
@@ -29,3 +30,15 @@ async def until_done(attempt: Callable[[], Awaitable[T]]) -> T:
             log.warning("store_away", detail=str(error), wait_s=wait_s)
         await asyncio.sleep(wait_s)
         wait_s = min(_LONGEST_WAIT_S, wait_s * 2)
+
+
+async def until_ended(work: asyncio.Task[None]) -> None:
+    """Cancel `work` until it hears: `wait_for` of Python 3.11, which the driver uses, may swallow a cancellation.
+
+    Raises what `work` failed at before.
+    """
+    while not work.done():
+        work.cancel()
+        await asyncio.wait([work], timeout=_HEARD_WITHIN_S)
+    if not work.cancelled():
+        work.result()
