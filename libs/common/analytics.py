@@ -7,7 +7,7 @@ hands out as they are. Whatever happens to a job is told in its document, by com
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -51,7 +51,8 @@ class StoredJob(msgspec.Struct, kw_only=True):
     id: str = msgspec.field(name="_id")
     key_id: str
     sql: str
-    parameters: list[Any] | dict[str, Any]
+    parameters: str
+    """JSON, as they were sent: MongoDB has no integer as wide, and a driver gives back others than it was given."""
     format: Format
     max_rows: int
     max_bytes: int

@@ -87,7 +87,7 @@ class Runner:
         files = [path for one in pins.values() for path in (*one.log.files, *one.latest.files)]
         return Task(
             sql=job.sql,
-            parameters=job.parameters,
+            parameters=msgspec.json.decode(job.parameters),
             views=views(pins),
             files=[path.removeprefix("file://") for path in files],
             format=job.format,

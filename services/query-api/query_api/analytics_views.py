@@ -147,7 +147,7 @@ def view_query(job: StoredJob) -> Query:
         id=job.id,
         state=job.state,
         sql=job.sql,
-        parameters=job.parameters,
+        parameters=msgspec.json.decode(job.parameters),
         format=job.format,
         created_at=rfc3339_ms(job.created_at),
         started_at=None if job.started_at is None else rfc3339_ms(job.started_at),

@@ -141,14 +141,15 @@ class Queries:
 
     def _job(self, key: Caller, wanted: QueryRequest, sql: str, job_id: str) -> StoredJob:
         request = msgspec.json.encode(wanted, order="deterministic")
-        if len(msgspec.json.encode(wanted.parameters)) > _MAX_PARAMETERS_BYTES:
+        parameters = msgspec.json.encode(wanted.parameters)
+        if len(parameters) > _MAX_PARAMETERS_BYTES:
             raise _misfit("parameters", f"They are longer than {_MAX_PARAMETERS_BYTES:,} bytes.")
         now_ms = self._clock.now_ms()
         return StoredJob(
             id=job_id,
             key_id=key.id,
             sql=sql,
-            parameters=wanted.parameters,
+            parameters=parameters.decode(),
             format=wanted.format,
             max_rows=wanted.max_rows,
             max_bytes=wanted.max_bytes,
@@ -175,9 +176,16 @@ def _snapshots(asked: dict[str, str | None] | None) -> dict[str, int | None] | N
     if not asked.keys() <= _TABLES:
         raise _misfit("snapshots", f"There are the tables {', '.join(sorted(_TABLES))}.")
     try:
-        return {name: None if one is None else int(one) for name, one in asked.items()}
+        return {name: None if one is None else _snapshot(one) for name, one in asked.items()}
     except ValueError:
         raise _misfit("snapshots", "A snapshot is a number, written as a string.") from None
+
+
+def _snapshot(written: str) -> int:
+    number = int(written)
+    if not -(2**63) <= number < 2**63:  # neither Iceberg nor MongoDB has one like that
+        raise ValueError(written)
+    return number
 
 
 def _misfit(at: str, detail: str) -> Refused:

@@ -39,7 +39,7 @@ def plant(jobs):
     """Ask a query, as query-api does."""
 
     async def plant(job_id: str, sql: str = "select 42 answer", **fields: Any) -> None:
-        known = {"key_id": "k", "parameters": [], "format": Format.JSON, "max_rows": 10, "max_bytes": 10_000}
+        known = {"key_id": "k", "parameters": "[]", "format": Format.JSON, "max_rows": 10, "max_bytes": 10_000}
         known |= {"page_rows": 10, "timeout_seconds": 60.0, "request_sha256": "", "created_at": 1}
         known |= {"expires": datetime.now(UTC) + timedelta(days=1)}
         job = StoredJob(id=job_id, sql=sql, **{**known, **fields})

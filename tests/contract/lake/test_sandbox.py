@@ -123,8 +123,14 @@ def ask(lake, small, tmp_path) -> Callable[..., Any]:
     """Run a query as the service does; returns its outcome and its pages."""
     runner = Runner(lake.catalog, tmp_path / "results", LIMITS)
 
-    async def ask(sql: str, job_id: str = "job", **asked: Any) -> tuple[Outcome, list[bytes]]:
-        known = {"parameters": [], "format": Format.JSON, "max_rows": 1_000, "max_bytes": 1_000_000, "page_rows": 100}
+    async def ask(sql: str, job_id: str = "job", parameters: object = (), **asked: Any) -> tuple[Outcome, list[bytes]]:
+        known = {
+            "parameters": json.dumps(parameters),
+            "format": Format.JSON,
+            "max_rows": 1_000,
+            "max_bytes": 1_000_000,
+            "page_rows": 100,
+        }
         known |= {"timeout_seconds": 30.0, "request_sha256": "", "created_at": 0, "expires": datetime.now(UTC)}
         job = StoredJob(id=job_id, key_id="k", sql=sql.format(**small), **{**known, **asked})
 

@@ -31,13 +31,9 @@ async def asked(client, headers=None, **fields: Any) -> dict[str, Any]:
 
 async def test_a_query_waits_and_is_found_again(analyst) -> None:
     """With what it asked; nobody runs it here."""
-    query = await asked(analyst, parameters={"least": 3}, format="csv")
-    assert (query["state"], query["parameters"], query["format"], query["error"]) == (
-        "queued",
-        {"least": 3},
-        "csv",
-        None,
-    )
+    parameters = {"least": 3, "wide": 2**40, "wider": 2**70, "many": [[None, 1.5, {"": True}]]}
+    query = await asked(analyst, parameters=parameters, format="csv")
+    assert (query["state"], query["parameters"], query["format"], query["error"]) == ("queued", parameters, "csv", None)
     assert (await analyst.get(f"/v1/analytics/queries/{query['id']}")).json() == query
     answer = await analyst.get(f"/v1/analytics/queries/{query['id']}/result")
     assert (answer.status_code, answer.json()["code"]) == (409, "query_not_done")
@@ -104,6 +100,7 @@ async def test_a_key_may_have_so_many_open(analyst, settings: QueryApiSettings) 
         {"sql": SQL, "parameters": ["x" * 300_000]},
         {"sql": SQL, "snapshots": {"secrets": "1"}},
         {"sql": SQL, "snapshots": {"b_log": "one"}},
+        {"sql": SQL, "snapshots": {"b_log": str(2**63)}},
         {"sql": SQL, "nonsense": 1},
     ],
 )
