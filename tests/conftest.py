@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import pytest_asyncio
@@ -10,8 +10,10 @@ import pytest_asyncio
 from common.bootstrap import ensure_first_key
 from common.kafka.topics import ensure_topics
 from common.settings import KafkaSettings, MongoSettings, RedisSettings
+from localstack.claims import Claims
 from localstack.issuer import Issuer, answering_issuer
-from localstack.services import SERVICES
+from localstack.profile import Profile, on_free_ports
+from localstack.services import SERVICES, services
 from localstack.testing import Stack, running_servers
 
 
@@ -78,3 +80,28 @@ async def running(servers: Stack) -> Running:
     await servers.start_services(list(SERVICES))
     key = profile.key_file.read_text(encoding="ascii").strip()
     return Running(servers, profile.url("ingest"), profile.url("query_api"), key)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def apart(servers: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    """The product once more on the same servers, under names of its own: for tests that leave nothing as it was."""
+    name = f"apart-{secrets.token_hex(4)}"
+    profile = on_free_ports(Profile(tmp_path_factory.mktemp("apart")))
+    shared = {port: servers.profile.ports[port] for port in ("kafka", "redis", "mongo")}
+    stack = Stack(replace(profile, ports={**profile.ports, **shared}))
+    settings = KafkaSettings(kafka_bootstrap=servers.kafka_bootstrap, topic_prefix=f"{name}.")
+    await ensure_topics(settings, partitions=2)
+    await ensure_first_key(settings, profile.key_file)
+    key = profile.key_file.read_text(encoding="ascii").strip()
+    corner = {
+        "TWINSTREAM_TOPIC_PREFIX": settings.topic_prefix,
+        "TWINSTREAM_MONGO_DATABASE": name,
+        "TWINSTREAM_REDIS_PREFIX": f"{name}:",
+    }
+    processes = services(stack.profile, [service for service in SERVICES if not service.startswith("lake")])
+    with Claims(profile.run).held():
+        try:
+            await stack.supervisor.start([replace(p, environment={**p.environment, **corner}) for p in processes])
+            yield Running(stack, profile.url("ingest"), profile.url("query_api"), key)
+        finally:
+            await stack.supervisor.stop()

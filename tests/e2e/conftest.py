@@ -45,3 +45,9 @@ class Client:
 async def client(running: Product) -> AsyncIterator[Client]:
     async with httpx.AsyncClient(headers=running.headers, timeout=60) as http:
         yield Client(running, http)
+
+
+@pytest_asyncio.fixture
+async def client_apart(apart: Product) -> AsyncIterator[Client]:
+    async with httpx.AsyncClient(headers=apart.headers, timeout=60) as http:
+        yield Client(apart, http)

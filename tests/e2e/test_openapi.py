@@ -15,24 +15,24 @@ PHASES = "examples,coverage,fuzzing,stateful"
 
 
 @pytest.fixture
-async def receipt(client: Any) -> str:
+async def receipt(client_apart: Any) -> str:
     """Of a record that every store has taken in."""
     record = {"unique_identifier": "of-a-stranger", "Stream_A_unique_identifier": "x", "number": 1, "text": ""}
-    answer = await client.send("b", record)
-    await client.found("b", "of-a-stranger")
+    answer = await client_apart.send("b", record)
+    await client_apart.found("b", "of-a-stranger")
     return str(answer.json()["receipt"])
 
 
 @pytest.mark.parametrize("length", [SHORT, pytest.param(LONG, marks=pytest.mark.long)], ids=["short", "long"])
 @pytest.mark.parametrize("service", ["ingest", "query_api"])
 async def test_a_stranger_finds_nothing(
-    running: Any, receipt: str, service: str, length: tuple[str, ...], tmp_path: Path
+    apart: Any, receipt: str, service: str, length: tuple[str, ...], tmp_path: Path
 ) -> None:
     """Every phase: its examples, every bound of every field, what is drawn at random, and calls one after the other."""
     stranger = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")),
-        *("run", f"{running.stack.profile.url(service)}/openapi.json"),
-        *("--header", f"Authorization: {running.headers['Authorization']}", "--phases", PHASES, *length),
+        *("run", f"{apart.stack.profile.url(service)}/openapi.json"),
+        *("--header", f"Authorization: {apart.headers['Authorization']}", "--phases", PHASES, *length),
         env={**os.environ, "SCHEMATHESIS_HOOKS": str(HERE / "schemathesis_hooks.py"), "RECEIPT": receipt},
         cwd=tmp_path,  # it leaves its cache behind
         stdout=asyncio.subprocess.PIPE,
