@@ -11,7 +11,7 @@ import msgspec
 from bson.int64 import Int64
 from pymongo import ASCENDING, DESCENDING, ReplaceOne, UpdateMany
 
-from common.deliveries import Delivery, DeliveryKind, DestinationHealth
+from common.deliveries import Delivery, DeliveryKind, DeliveryState, DestinationHealth, delivery_id
 from signals.notifier.mongo import Document, Documents, document_of, insert, parts, translated
 
 
@@ -91,11 +91,8 @@ class DeliveryStore:
         return result.matched_count
 
     async def save_members(self, digest_id: str, ids: Sequence[str], fields: Document) -> None:
-        """Write into all members of a digest what became of it."""
-        writes = [
-            UpdateMany({"_id": {"$in": part}, "message": {"$in": [None, digest_id]}}, {"$set": fields})
-            for part in parts(ids)
-        ]
+        """Write into all members of a digest what became of it; not into those that were called for by themselves."""
+        writes = [UpdateMany({"_id": {"$in": part}, "message": digest_id}, {"$set": fields}) for part in parts(ids)]
         with translated("members"):
             await self._deliveries.bulk_write(writes, ordered=False)
 
@@ -139,10 +136,21 @@ class DeliveryStore:
         with translated("put_health"):
             await self._destinations.replace_one({"_id": health.id}, document_of(health), upsert=True)
 
-    async def abandon(self, destination: str, fields: Document) -> None:
-        """Write `fields` into everything that is open of a destination."""
+    async def abandon(self, destination: str, why: str, *, unclaimed: bool = False) -> None:
+        """Give up everything that is open of a destination, or what nobody holds; but no test where it still is one."""
+        open_: Document = {"destination": destination, "due_at": {"$gt": 0}}
+        if unclaimed:
+            open_ |= {"claimed_by": None, "kind": {"$ne": DeliveryKind.TEST.value}}
+        failed = {"state": DeliveryState.FAILED.value, "detail": why}
+        closed = {**failed, "due_at": None, "claimed_by": None, "claimed_until": 0}
         with translated("abandon"):
-            await self._deliveries.update_many({"destination": destination, "due_at": {"$gt": 0}}, {"$set": fields})
+            found = self._deliveries.find({**open_, "kind": DeliveryKind.DIGEST.value}, {"members": 1})
+            digests = await found.to_list()
+        for digest in digests:
+            ids = [delivery_id(alert, destination) for alert in digest["members"]]
+            await self.save_members(digest["_id"], ids, failed)
+        with translated("abandon"):
+            await self._deliveries.update_many(open_, {"$set": closed})
 
     async def destinations_with_open(self) -> list[str]:
         """The destinations that something is to be sent to, whether or not they exist."""

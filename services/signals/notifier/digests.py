@@ -21,14 +21,16 @@ def digests(held: Sequence[Delivery], kind: DestinationKind, now_ms: int) -> lis
 
 
 def as_members(digest: Delivery, held: Sequence[Delivery], now_ms: int) -> list[Delivery]:
-    """Those of `held` that are in `digest`, as they are from now on."""
+    """Those of `held` that are in `digest`, as they are from now on; one that was settled already settles them too."""
     members = set(digest.members)
     return [
         msgspec.structs.replace(
             one,
-            state=DeliveryState.DIGESTED,
+            state=DeliveryState.DIGESTED if digest.due_at is not None else digest.state,
             message=digest.id,
             left_at=now_ms,
+            delivered_at=digest.delivered_at,
+            detail=digest.detail,
             due_at=None,
             claimed_by=None,
             claimed_until=0,

@@ -29,13 +29,7 @@ log = structlog.get_logger()
 
 _REVIEW_EVERY_S: Final = 0.1
 _SWEEP_EVERY_S: Final = 60.0
-_NO_SUCH: Final = {
-    "state": DeliveryState.FAILED.value,
-    "detail": "there is no such destination",
-    "claimed_by": None,
-    "claimed_until": 0,
-    "due_at": None,
-}
+_NO_SUCH: Final = "there is no such destination"
 
 
 class Dispatcher:

@@ -150,13 +150,15 @@ class Lane:
         await self._deciding.recall({one.rule for one in (*new, *held)})  # from here on nothing fails
         decided = self._deciding.decide(new)
         pending = [one for one in due if one.state is DeliveryState.PENDING]
-        for delivery in (*decided.leaving, *pending):
+        for delivery in (*decided.leaving, *(one for one in pending if not one.members)):
             self._sending.add(delivery)
         self._sending.start(vitals.breaker)
         await self._save(decided.changed)
         if held:
             await self._release(held)
-            self._sending.start(vitals.breaker)
+        for digest in (one for one in pending if one.members):  # their members may have been among the held
+            self._sending.add(digest)
+        self._sending.start(vitals.breaker)
 
     async def _release(self, held: Sequence[Delivery]) -> None:
         released = await self._deciding.release(held)
@@ -190,12 +192,14 @@ class Lane:
         await self._save([closed(one, DeliveryState.FAILED, why) for one in (*due, *self._sending.forget())])
 
     async def _give_up(self, vitals: Vitals, why: str) -> None:
-        """Send nothing more until the destination is written anew, and tell another one."""
-        await vitals.disable(why)
-        log.error("destination_given_up", destination=self.name, why=why)
-        notice = notice_of(self.entry, why, self._parts.control.of(Destination), self._parts.clock.now_ms())
-        if notice is not None:
-            await until_done(partial(self._store.insert, [notice]))
+        """Send nothing more until the destination is written anew, and tell another one; what waits is given up."""
+        if vitals.health.disabled_at is None:
+            await vitals.disable(why)
+            log.error("destination_given_up", destination=self.name, why=why)
+            notice = notice_of(self.entry, why, self._parts.control.of(Destination), self._parts.clock.now_ms())
+            if notice is not None:
+                await until_done(partial(self._store.insert, [notice]))
+        await until_done(partial(self._store.abandon, self.name, self._refusal(vitals) or why, unclaimed=True))
         self._awake.set()
 
     # --- sending ----------------------------------------------------------------------------------------------------
@@ -231,15 +235,11 @@ class Lane:
         await self._save([after])
         if outcome.verdict is Verdict.ARRIVED:
             metrics.DELIVERY_AGE.labels(self.entry.value.kind).observe(max(0, now_ms - delivery.created_at) / 1000)
-        if after.members and after.due_at is None:
-            fields = {"state": after.state.value, "delivered_at": after.delivered_at, "detail": after.detail}
-            ids = [delivery_id(alert, self.name) for alert in after.members]
-            await until_done(partial(self._store.save_members, after.id, ids, fields))
         vitals = self._vitals
         if vitals is None or delivery.kind is DeliveryKind.TEST:
             return
         why = await vitals.note(outcome)
-        if why is not None and vitals is self._vitals and vitals.health.disabled_at is None:
+        if why is not None and vitals is self._vitals:
             await self._give_up(vitals, why)
 
     async def _progress(self, delivery: Delivery, outcome: Outcome) -> None:
@@ -248,12 +248,23 @@ class Lane:
         await self._parts.writing.save([delivery])
 
     async def _save(self, deliveries: Sequence[Delivery]) -> None:
-        """Write deliveries as they are now, after which they are out of our hands."""
+        """Write deliveries as they are now, after which they are out of our hands.
+
+        Members come before their digest: whoever ends between the two leaves it open, and it is settled once more.
+        """
+        for one in deliveries:
+            if one.members and one.due_at is None:
+                await self._save_members(one)
         if deliveries:
             await self._parts.writing.save(deliveries)
             self._hand.drop([one.id for one in deliveries])
             for one in deliveries:
                 self._alerts.pop(one.alert or "", None)
+
+    async def _save_members(self, digest: Delivery) -> None:
+        fields = {"state": digest.state.value, "delivered_at": digest.delivered_at, "detail": digest.detail}
+        ids = [delivery_id(alert, self.name) for alert in digest.members]
+        await until_done(partial(self._store.save_members, digest.id, ids, fields))
 
     def _silences(self) -> list[Silence]:
         return [entry.value for entry in self._parts.control.of(Silence)]

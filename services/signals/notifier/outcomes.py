@@ -11,7 +11,7 @@ from common.deliveries import MAX_ATTEMPTS_KEPT, Attempt, Delivery, DeliveryKind
 from common.destinations import Destination
 from signals.notifier.schedule import wait_ms
 
-UNREADY_MS: Final = 5_000
+UNREADY_MS: Final = 1_000  # its alerts are stored moments after it
 
 
 class Verdict(StrEnum):

@@ -139,7 +139,8 @@ class Bench:
                 await asyncio.sleep(0.01)
 
     async def states(self) -> list[str]:
-        return [one.state.value for one in await self.deliveries()]
+        found = await self.database[Collections.DELIVERIES].find({}, {"state": 1}).to_list()
+        return [one["state"] for one in found]
 
 
 @pytest.fixture

@@ -63,6 +63,23 @@ async def test_a_receiver_that_is_gone_is_told_of_elsewhere(
     assert {one.detail for one in refused} == {f"the destination is disabled: {GONE}"}
 
 
+async def test_days_of_failure_give_a_destination_up(
+    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
+) -> None:
+    """What is open is kept as failed, and another destination is told since when."""
+    receiver.answer = lambda message: web.Response(status=500 if message["type"] == "alert.fired" else 200)
+    await bench.destination("ops", url=receiver.url)
+    await bench.destination("team", url=receiver.url)
+    async with notifying(clock, give_up_hours=1):
+        await bench.raise_(an_alert("b-1"))
+        await bench.until_health("ops", failures=1)
+        clock.advance(ms=HOUR_MS + 1)
+        await bench.until(lambda: [one for one in receiver.messages if one["type"] == "destination.disabled"])
+        await bench.until(lambda: bench.count("failed", 1))
+    (notice,) = [one for one in receiver.messages if one["type"] == "destination.disabled"]
+    assert "nothing has arrived for 1 hours; last: answered 500" in notice["data"]["text"]
+
+
 async def test_a_destination_that_is_gone_leaves_nothing_open(
     bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
 ) -> None:

@@ -1,9 +1,46 @@
-"""Several notifiers, one after the other: what one held that ended without a warning is sent by the next."""
+"""Several notifiers, at once and one after the other: nothing is sent twice but where one ended without a warning."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+import pytest
+
 from common.alerts import Alert
+from common.deliveries import Delivery, DeliveryState
+from common.destinations import DestinationKind
+from signals.notifier.delivery_store import DeliveryStore
+from signals.notifier.digests import digests
+from signals.notifier.mongo import document_of
+
+
+async def test_two_notifiers_share_the_work_and_send_nothing_twice(
+    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert]
+) -> None:
+    """While one comes and one goes; each destination has one owner, whoever stored the alert."""
+    names = [f"d{n}" for n in range(6)]
+    for name in names:
+        await bench.destination(name, url=receiver.url)
+    sent = 0
+
+    async def raise_some() -> None:
+        nonlocal sent
+        sent += 20
+        await bench.raise_(*(an_alert(destinations=names) for _ in range(20)))
+
+    async def all_arrived() -> None:
+        await bench.until(lambda: len({one["id"] for one in receiver.messages}) == sent * len(names), within_s=60)
+
+    async with notifying():
+        await raise_some()
+        async with notifying():
+            await raise_some()
+            await all_arrived()
+        await raise_some()
+        await all_arrived()
+        await bench.until(lambda: bench.count("delivered", sent * len(names)))
+    ids = [one["id"] for one in receiver.messages]
+    assert len(ids) == len(set(ids)) == 60 * len(names)
 
 
 async def test_what_another_held_is_sent_once_its_claim_has_lapsed(
@@ -29,3 +66,48 @@ async def test_what_another_held_is_sent_once_its_claim_has_lapsed(
     assert receiver.alerts == ["b-1", "b-1", "b-2"]
     assert receiver.messages[0]["id"] == receiver.messages[1]["id"]
     assert {one.attempts[-1].at for one in await bench.deliveries()} == {lapses}
+
+
+@pytest.mark.parametrize("arrived", [False, True], ids=["before it was sent", "after"])
+async def test_a_digest_whose_maker_was_killed_takes_its_members_along(
+    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any, *, arrived: bool
+) -> None:
+    """It was stored, its members were not yet written down: they leave in it alone, and say what became of it."""
+    await bench.destination("ops", url=receiver.url)
+    grouped = {"group_seconds": 60}
+    async with notifying(clock):
+        await bench.raise_(an_alert("first", **grouped))
+        await bench.until(lambda: bench.count("delivered", 1))
+        await bench.raise_(*(an_alert(f"b-{n}", **grouped) for n in range(3)))
+        await bench.until(lambda: bench.count("held", 3))
+    clock.advance(ms=60_000)
+    (digest,) = digests(await bench.deliveries(state="held"), DestinationKind.WEBHOOK, clock.now_ms())
+    done = {"state": DeliveryState.DELIVERED, "due_at": None, "delivered_at": clock.now_ms()} if arrived else {}
+    await bench.database["deliveries"].insert_one(document_of(msgspec.structs.replace(digest, **done)))
+    async with notifying(clock):
+        await bench.until(lambda: bench.count("delivered", 5))
+    assert [one["id"] for one in receiver.messages[1:]] == ([] if arrived else [digest.id])
+    members = await bench.deliveries(message=digest.id)
+    assert [(one.state, one.due_at, one.delivered_at) for one in members] == [("delivered", None, clock.now_ms())] * 3
+
+
+async def test_members_are_written_down_before_their_digest(
+    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
+) -> None:
+    """Whoever ends between the two leaves the digest open, so that it is settled once more and no member is left."""
+    seen, save = list[str](), DeliveryStore.save
+
+    async def saved(store: DeliveryStore, deliveries: Sequence[Delivery], me: str) -> int:
+        if any(one.members and one.state is DeliveryState.DELIVERED for one in deliveries):
+            seen.extend(await bench.states())
+        return await save(store, deliveries, me)
+
+    await bench.destination("ops", url=receiver.url)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(DeliveryStore, "save", saved)
+        async with notifying(clock):
+            await bench.raise_(*(an_alert(f"b-{n}", group_seconds=60) for n in range(4)))
+            await bench.until(lambda: bench.count("held", 3))
+            clock.advance(ms=60_000)
+            await bench.until(lambda: bench.count("delivered", 5))
+    assert sorted(seen) == ["delivered"] * 4 + ["pending"]

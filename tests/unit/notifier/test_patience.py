@@ -137,4 +137,7 @@ def test_a_digest_goes_by_its_first_member() -> None:
     members = as_members(made[1], held, NOW)
     assert [one.alert for one in members] == list(made[1].members)
     assert {(one.state, one.message, one.due_at) for one in members} == {(DeliveryState.DIGESTED, made[1].id, None)}
+    arrived = msgspec.structs.replace(made[1], state=DeliveryState.DELIVERED, due_at=None, delivered_at=NOW)
+    late = as_members(arrived, held, NOW)
+    assert {(one.state, one.delivered_at) for one in late} == {(DeliveryState.DELIVERED, NOW)}
     assert len(digests(held, DestinationKind.SLACK, NOW)) == 1
