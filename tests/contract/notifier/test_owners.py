@@ -14,35 +14,6 @@ from signals.notifier.digests import digests
 from signals.notifier.mongo import document_of
 
 
-async def test_two_notifiers_share_the_work_and_send_nothing_twice(
-    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert]
-) -> None:
-    """While one comes and one goes; each destination has one owner, whoever stored the alert."""
-    names = [f"d{n}" for n in range(6)]
-    for name in names:
-        await bench.destination(name, url=receiver.url)
-    sent = 0
-
-    async def raise_some() -> None:
-        nonlocal sent
-        sent += 20
-        await bench.raise_(*(an_alert(destinations=names) for _ in range(20)))
-
-    async def all_arrived() -> None:
-        await bench.until(lambda: len({one["id"] for one in receiver.messages}) == sent * len(names), within_s=60)
-
-    async with notifying():
-        await raise_some()
-        async with notifying():
-            await raise_some()
-            await all_arrived()
-        await raise_some()
-        await all_arrived()
-        await bench.until(lambda: bench.count("delivered", sent * len(names)))
-    ids = [one["id"] for one in receiver.messages]
-    assert len(ids) == len(set(ids)) == 60 * len(names)
-
-
 async def test_what_another_held_is_sent_once_its_claim_has_lapsed(
     bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
 ) -> None:
