@@ -83,7 +83,7 @@ class Stages:
         if silence is not None:
             return Keep(DeliveryState.SILENCED, f"silence {silence.id}")
         left_at = self._left.get(hit.rule, 0)
-        if left_at and hit.at < left_at + hit.cooldown_ms:
+        if left_at and abs(hit.at - left_at) < hit.cooldown_ms:  # what is stored late may be older than what last left
             return Keep(DeliveryState.COOLED, f"cooldown until {left_at + hit.cooldown_ms}")
         window = self._windows.get(hit.rule, 0)
         if hit.group_ms and hit.at < window:

@@ -39,8 +39,12 @@ class Hand:
         self._coming.difference_update(ids)
 
     def offer(self, deliveries: Sequence[Delivery]) -> bool:
-        """Take deliveries that were just stored, claimed for us; returns False for those that are fetched later."""
-        if self._behind or len(self._ids) + len(deliveries) > MOST_IN_HAND:
+        """Take deliveries that were just stored, claimed for us; returns False for those that are fetched later.
+
+        Those that we did not expect, for they were made before this lane began, may be being fetched right now.
+        """
+        expected = self._coming.issuperset(delivery.id for delivery in deliveries)
+        if self._behind or not expected or len(self._ids) + len(deliveries) > MOST_IN_HAND:
             self._behind = True
             return False
         self._offered += [one for one in deliveries if one.id not in self._ids]

@@ -14,6 +14,35 @@ from signals.notifier.digests import digests
 from signals.notifier.mongo import document_of
 
 
+async def test_two_notifiers_share_the_work_and_send_nothing_twice(
+    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert]
+) -> None:
+    """While one comes and one goes; each destination has one owner, whoever stored the alert."""
+    names = [f"d{n}" for n in range(6)]
+    for name in names:
+        await bench.destination(name, url=receiver.url)
+    sent = 0
+
+    async def raise_some() -> None:
+        nonlocal sent
+        sent += 20
+        await bench.raise_(*(an_alert(destinations=names) for _ in range(20)))
+
+    async def all_arrived() -> None:
+        await bench.until(lambda: len({one["id"] for one in receiver.messages}) == sent * len(names), within_s=60)
+
+    async with notifying():
+        await raise_some()
+        async with notifying():
+            await raise_some()
+            await all_arrived()
+        await raise_some()
+        await all_arrived()
+        await bench.until(lambda: bench.count("delivered", sent * len(names)))
+    ids = [one["id"] for one in receiver.messages]
+    assert len(ids) == len(set(ids)) == 60 * len(names)
+
+
 async def test_what_another_held_is_sent_once_its_claim_has_lapsed(
     bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
 ) -> None:
@@ -24,10 +53,10 @@ async def test_what_another_held_is_sent_once_its_claim_has_lapsed(
         await bench.raise_(first)
         await bench.until(lambda: bench.count("delivered", 1))
     clock.advance(ms=1)  # the second one comes later
-    claimed = {"state": "new", "due_at": clock.now_ms(), "claimed_by": "one that was killed", "attempts": []}
+    untried = {"state": "new", "due_at": clock.now_ms(), "attempts": [], "tries": 0}  # a retry has a queue of its own
     lapses = clock.now_ms() + 3_000
     await bench.database["deliveries"].update_one(
-        {"_id": f"{first.id}-ops"}, {"$set": {**claimed, "claimed_until": lapses}}
+        {"_id": f"{first.id}-ops"}, {"$set": {**untried, "claimed_by": "one that was killed", "claimed_until": lapses}}
     )
     async with notifying(clock, send_at_once=1):
         await bench.raise_(second)

@@ -31,6 +31,24 @@ def test_a_cooldown_counts_from_what_last_left() -> None:
     assert decided == [Leave, Keep, Keep, Leave, Keep, Leave]
 
 
+def test_what_is_older_than_what_last_left_is_kept_back_by_a_cooldown_alone() -> None:
+    """Two that store alerts are not done in the order in which they began; without a cooldown, all of them leave."""
+    stages = Stages(Policy("ops"))
+    decided = [type(stages.decide(hit(at, cooldown_ms=ms), ())) for at, ms in ((60, 0), (59.998, 0), (59.999, 1000))]
+    assert decided == [Leave, Leave, Keep]
+    assert isinstance(stages.decide(hit(50, cooldown_ms=10 * S), ()), Leave)
+    assert isinstance(stages.decide(hit(61, cooldown_ms=10 * S), ()), Keep)  # by what left at 60, not at 50
+
+
+def test_a_digest_does_not_cool_what_was_stored_as_it_left() -> None:
+    """It belongs to the window that has just ended, and its own digest leaves at once."""
+    stages = Stages(Policy("ops"))
+    stages.decide(hit(0, group_ms=60 * S), ())
+    stages.left(["refunds"], T0 + 60 * S + 20)
+    assert stages.decide(hit(59.99, group_ms=60 * S), ()) == Wait(T0 + 60 * S)
+    assert stages.decide(hit(60.01, group_ms=60 * S), ()) == Leave(T0 + 120 * S + 10)
+
+
 def test_cooldowns_are_of_rules() -> None:
     """Another rule is not kept back."""
     stages = Stages(Policy("ops"))

@@ -89,12 +89,19 @@ async def test_what_is_being_stored_is_taken_when_it_is_offered(hand: Hand, stor
     assert await turns(hand, 2) == ["d"]
 
 
-async def test_what_was_fetched_before_it_was_offered_is_taken_once(hand: Hand, store: Store) -> None:
-    """A lane that begins while it is being stored expects nothing."""
+async def test_what_was_made_before_its_lane_began_is_taken_once(hand: Hand, store: Store) -> None:
+    """Nobody expected it, and it is fetched by itself: before it is offered, after, or right then."""
+    assert await hand.take() == []
     store.stored.append(a_delivery())
-    assert await turns(hand, 1) == ["d"]
-    assert hand.offer([a_delivery()])
+    await asyncio.sleep(0.002)
+    fetching = asyncio.create_task(turns(hand, 3))
+    for _ in range(2):  # it was found, and is being claimed
+        await asyncio.sleep(0)
+    assert not hand.offer([a_delivery(claimed_by=None, claimed_until=0)])
+    assert await fetching == ["d"]
+    assert not hand.offer([a_delivery()])
     assert await turns(hand, 2) == []
+    assert store.claims == ["d"]
 
 
 async def test_what_was_expected_and_never_offered_is_fetched(hand: Hand, store: Store) -> None:

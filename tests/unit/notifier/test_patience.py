@@ -9,7 +9,7 @@ from common.deliveries import MAX_ATTEMPTS_KEPT, Attempt, Delivery, DeliveryKind
 from common.destinations import DestinationKind
 from signals.notifier.breaker import FIRST_REST_MS, LONGEST_REST_MS, THRESHOLD, Breaker
 from signals.notifier.digests import as_members, digests
-from signals.notifier.outcomes import Outcome, Verdict, settled
+from signals.notifier.outcomes import UNREADY_MS, Outcome, Verdict, settled
 from signals.notifier.pace import Pace
 from signals.notifier.schedule import WAITS_MS, wait_ms
 
@@ -112,7 +112,7 @@ def test_what_could_not_be_tried_is_no_try() -> None:
     """It comes again in a moment."""
     after = settled(a_delivery(), Outcome(Verdict.UNREADY, None), NOW, lambda: 0.5)
     assert (after.state, after.tries, after.attempts) == (DeliveryState.PENDING, 0, ())
-    assert after.due_at == NOW + 5_000
+    assert after.due_at == NOW + UNREADY_MS
 
 
 def test_the_log_of_attempts_forgets_the_oldest() -> None:
