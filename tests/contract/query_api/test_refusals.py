@@ -157,8 +157,8 @@ async def test_other_kinds_of_body(reader: httpx.AsyncClient, headers: dict[str,
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/v1/a/x", "GET"),
-        ("POST", "/v1/a/x", "GET"),
+        ("PUT", "/v1/a/x", "DELETE, GET"),
+        ("POST", "/v1/a/x", "DELETE, GET"),
         ("DELETE", "/v1/a/x/b", "GET"),
         ("PATCH", "/v1/keys", "GET, POST"),
         ("PUT", "/v1/a/lookup", "POST"),

@@ -26,7 +26,7 @@ STRIMZI = {"Kafka", "KafkaNodePool"}  # no registry that we reach has their sche
 # The setting that names a server: the label of those who may speak to it.
 SPEAKS = {"kafka_bootstrap": "kafka", "mongo_uri": "mongo", "redis_url": "redis"}
 # The lake's tables have one writer each, and its catalog is a file.
-ONCE_EACH = {"lake-writer", "lake-maintenance"}
+ONCE_EACH = {"lake-writer", "lake-maintenance", "lake-jobs"}
 WORKLOADS = {"Deployment", "StatefulSet", "Job"}
 
 Object = dict[str, Any]
