@@ -74,10 +74,14 @@ class Shop:
         return answer.json()
 
     async def open(self, **rule: Any) -> None:
-        made = await self.call(
-            "POST", "/v1/destinations", {"name": self.name, "kind": "webhook", "url": self.receiver.url}
-        )
+        await self.open_destination(self.receiver.url)
+        await self.open_rule(**rule)
+
+    async def open_destination(self, url: str) -> None:
+        made = await self.call("POST", "/v1/destinations", {"name": self.name, "kind": "webhook", "url": url})
         self.receiver.secret = made["secret"]
+
+    async def open_rule(self, **rule: Any) -> None:
         fields = {"name": self.name, "keywords": [self.word], "destinations": [self.name], **rule}
         await self.call("POST", "/v1/rules", fields)
 
@@ -177,8 +181,9 @@ async def test_a_destination_is_tried_by_hand(shop: Shop) -> None:
 
 async def test_the_command_and_the_example_show_alerts(shop: Shop, running: Any, tmp_path: Path) -> None:
     """A receiver out of examples/ shows a record's signal; `alerts tail` shows it live, the lists afterwards."""
-    await shop.open()
     port = await asyncio.to_thread(_free_port)
+    await shop.open_destination(f"http://127.0.0.1:{port}/")
+    await shop.open_rule()
     receiver = _started([str(EXAMPLES / "receiver.py"), shop.receiver.secret, "--port", str(port)], {})
     environment = {
         "TWINSTREAM_URL": running.query_url,
@@ -192,7 +197,6 @@ async def test_the_command_and_the_example_show_alerts(shop: Shop, running: Any,
         assert tail.stderr is not None
         await asyncio.to_thread(receiver.stdout.readline)  # it listens
         await asyncio.to_thread(tail.stderr.readline)  # it follows
-        await shop.call("PUT", f"/v1/destinations/{shop.name}", {"url": f"http://127.0.0.1:{port}/"})
         await shop.send(f"{shop.name}-1", f"my {shop.word}!")
         shown = await asyncio.wait_for(asyncio.to_thread(receiver.stdout.readline), WITHIN_S)
         assert f"{shop.name}: '{shop.word}' in {shop.name}-1: my {shop.word}!" in shown.decode()
