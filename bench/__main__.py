@@ -40,7 +40,8 @@ def main() -> int:
 def _measure(name: str, *, quick: bool, keep: bool) -> int:
     measurement: Measurement = importlib.import_module(f"bench_{name}")
     run = results.run_of(name, uvloop.run(measurement.run(quick=quick)))
-    former = (results.kept(name) or [None])[-1]
+    kept = results.kept(name)
+    former = kept[-1] if kept else None
     report.show(name, run, former)
     if keep:
         results.keep(name, run)

@@ -43,7 +43,7 @@ class Topic(NamedTuple):
     """A full topic and the servers around it."""
 
     stack: Stack
-    count: int
+    length: int
     redis: Any
     control: ControlTable
 
@@ -113,14 +113,14 @@ async def catch_up(topic: Topic) -> Caught:
     server, worker = stack.supervisor.child("valkey").pid, stack.supervisor.child("aggregates").pid
     before, started, first = (usage(worker).cpu_s, usage(server).cpu_s), time.perf_counter(), 0
     deadline = started + DEADLINE_S
-    while (done := await taken_in(topic.redis)) < topic.count:
+    while (done := await taken_in(topic.redis)) < topic.length:
         if not first and done:
             first, started = done, time.perf_counter()
             before = (usage(worker).cpu_s, usage(server).cpu_s)
         if time.perf_counter() > deadline:
-            raise TimeoutError(f"{done} of {topic.count} records are counted")
+            raise TimeoutError(f"{done} of {topic.length} records are counted")
         await asyncio.sleep(0.01)
-    counted, seconds = topic.count - first, time.perf_counter() - started
+    counted, seconds = topic.length - first, time.perf_counter() - started
     spent = usage(worker).cpu_s - before[0] + usage(server).cpu_s - before[1]
     await stack.stop("aggregates")
     return Caught(counted / seconds, spent / counted * 1e6)
@@ -138,7 +138,7 @@ async def bare_loop(topic: Topic) -> float:
     await consumer.start()
     consumer.assign([TopicPartition(RECORDS[Stream.B], n) for n in range(PARTITIONS)])
     decode, done, started = msgspec.json.Decoder(RecordB).decode, 0, time.perf_counter()
-    while done < topic.count:
+    while done < topic.length:
         for entries in (await consumer.getmany(timeout_ms=500, max_records=5_000)).values():
             sets: dict[str, dict[str, int]] = defaultdict(dict)
             for entry in entries:

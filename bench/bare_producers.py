@@ -21,7 +21,7 @@ Partitioner = Callable[[bytes, int], int]
 
 def by_murmur2(key: bytes, partitions: int) -> int:
     """As aiokafka's own partitioner, and so Java's, does."""
-    return (murmur2(key) & 0x7FFFFFFF) % partitions
+    return int(murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 by_crc32 = partition_of

@@ -28,7 +28,7 @@ def add_empty(app: FastAPI, _settings: IngestSettings) -> None:
 
 def add_find_one(app: FastAPI, settings: QueryApiSettings) -> None:
     """Looks a record up as the driver's first page of documentation does."""
-    client = AsyncMongoClient(settings.mongo_uri.get_secret_value())
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(settings.mongo_uri.get_secret_value())
     collection = client[settings.mongo_database]["b"]
 
     @app.get("/bare/{record_id}")

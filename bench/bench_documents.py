@@ -14,13 +14,24 @@ from spine_workload import messages
 from common.contracts import RECORDS, Collections, RecordB, Stream, position_id, version_of
 from common.kafka.producer import Message, Producer
 from common.settings import KafkaSettings, MongoSettings
-from documents.store import INDEXES, guarded
+from documents.store import INDEXES
 from documents.versions import Upsert
+from documents.writes import guarded
 
 ROUNDS = 5
 RECORDS_A_ROUND = 20_000
 WRITES_PER_CALL, CALLS_AT_ONCE = 250, 4  # as the worker's
 DEADLINE_S = 300.0
+
+
+class Logged(NamedTuple):
+    """A message as it stands in the log."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int = 0
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class Taken(NamedTuple):
@@ -34,14 +45,14 @@ class Taken(NamedTuple):
 async def run(*, quick: bool) -> list[Figure]:
     rounds, count = (1, 4_000) if quick else (ROUNDS, RECORDS_A_ROUND)
     encoded = messages(count)
-    async with running_product([]) as product, AsyncMongoClient(product.stack.mongo_uri) as client:
+    async with running_product([]) as product, AsyncMongoClient[dict[str, Any]](product.stack.mongo_uri) as client:
         await fill(product, encoded)
         writes = [_write(message) for message in encoded]
-        disk = product.disk_bytes("mongo")
+        before = product.disk_bytes("mongo")
         pairs = [
             (await taken_in(product, client, count), await bare_loop(product, client, writes)) for _ in range(rounds)
         ]
-        disk = (product.disk_bytes("mongo") - disk) / (2 * rounds * count)
+        disk = (product.disk_bytes("mongo") - before) / (2 * rounds * count)
     ours, bare = [one for one, _ in pairs], [one for _, one in pairs]
     ratios = [one.cpu_s / other.cpu_s for one, other in pairs]
     return [
@@ -71,7 +82,7 @@ async def taken_in(product: Product, client: Any, count: int) -> Taken:
         await stack.start("documents")
     else:
         await stack.start_services(["documents"])
-    first, deadline = 0, time.perf_counter() + DEADLINE_S
+    first, started, deadline = 0, 0.0, time.perf_counter() + DEADLINE_S
     while (done := await position(database)) < count:
         if done and not first:
             first, started = done, time.perf_counter()
@@ -108,7 +119,7 @@ async def emptied(client: Any) -> Any:
     name = MongoSettings().mongo_database
     await client.drop_database(name)
     database = client.get_database(name, write_concern=WriteConcern("majority", j=True))
-    await database["b"].create_indexes(INDEXES)
+    await database["b"].create_indexes(INDEXES[Stream.B])
     return database
 
 
@@ -121,4 +132,4 @@ async def position(database: Any) -> int:
 
 def _write(message: Message) -> UpdateOne:
     record = msgspec.json.decode(message.value or b"", type=RecordB)
-    return guarded(Upsert(record, version_of(record), record.event_time, None))
+    return guarded(Upsert(record, version_of(record), record.event_time, Logged(0, message.key, message.value)))

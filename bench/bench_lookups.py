@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
 import msgspec
 from harness.figures import Figure, figure, percentile
@@ -37,8 +38,10 @@ async def run(*, quick: bool) -> list[Figure]:
 async def plant(product: Product, count: int) -> list[str]:
     """Store `count` records as `documents` would; their ids."""
     settings, records = MongoSettings(mongo_uri=product.stack.mongo_uri), messages(count)
-    stored = {record.id: _stored(record) for record in (msgspec.json.decode(m.value, type=RecordB) for m in records)}
-    async with AsyncMongoClient(product.stack.mongo_uri) as client:
+    stored = {
+        record.id: _stored(record) for record in (msgspec.json.decode(m.value or b"", type=RecordB) for m in records)
+    }
+    async with AsyncMongoClient[dict[str, Any]](product.stack.mongo_uri) as client:
         await client[settings.mongo_database]["b"].insert_many(stored.values(), ordered=False)
     return list(stored)
 

@@ -57,7 +57,7 @@ async def _memory(product: Product, shown: Sequence[int]) -> Mapping[str, Mappin
     async with (
         connected(stack.profile.url("ingest"), 4) as sending,
         connected(stack.profile.url("query_api"), 8) as looking,
-        AsyncMongoClient(product.stack.mongo_uri) as mongo,
+        AsyncMongoClient[dict[str, Any]](product.stack.mongo_uri) as mongo,
         Redis.from_url(stack.redis_url) as redis,
     ):
         database = mongo[MongoSettings().mongo_database]
@@ -80,4 +80,4 @@ async def _caught_up(database: Any, redis: Any, count: int) -> None:
 
 
 async def _looked_up(connections: Sequence[Connection], requests: Sequence[bytes]) -> None:
-    await as_fast_as_it_goes(connections, requests * (LOOKUPS_A_STEP // len(requests)))
+    await as_fast_as_it_goes(connections, [*requests] * (LOOKUPS_A_STEP // len(requests)))

@@ -70,9 +70,9 @@ async def _rebuilt(topic: Topic) -> list[Figure]:
     seconds, spent = time.perf_counter() - started, usage(rebuild.pid).since(before).cpu_s
     await rebuild.wait()
     return [
-        figure(f"rebuild of {topic.count:,} records", "s", [seconds], better="lower"),
-        figure("rebuild", "records/s", [topic.count / seconds]),
-        figure("rebuild, without the server", "CPU s/million", [spent / topic.count * 1e6], better="lower"),
+        figure(f"rebuild of {topic.length:,} records", "s", [seconds], better="lower"),
+        figure("rebuild", "records/s", [topic.length / seconds]),
+        figure("rebuild, without the server", "CPU s/million", [spent / topic.length * 1e6], better="lower"),
     ]
 
 

@@ -53,7 +53,9 @@ class Connection(asyncio.Protocol):
 async def connected(url: str, count: int) -> AsyncIterator[list[Connection]]:
     """`count` connections to the host and port of `url`."""
     loop, where = asyncio.get_running_loop(), urlsplit(url)
-    made = [await loop.create_connection(Connection, where.hostname, where.port) for _ in range(count)]
+    made = [
+        await loop.create_connection(Connection, where.hostname or "127.0.0.1", where.port or 80) for _ in range(count)
+    ]
     connections = [connection for _, connection in made]
     try:
         yield connections
