@@ -57,6 +57,12 @@ class KafkaSettings(Settings):
         le=300_000,
         description="how long a worker may be silent, or away for a restart, before others take over its partitions",
     )
+    pace_ms: int = Field(
+        25,
+        ge=0,
+        le=1000,
+        description="least time between two reads of a worker: at a steady trickle it takes fewer, larger batches",
+    )
     kafka_timeout_ms: int = Field(
         10_000, ge=1000, le=120_000, description="how long a write may take before it counts as failed"
     )

@@ -1,6 +1,7 @@
 """Claims on the loop of every worker, on a real Kafka: nothing is skipped, whatever fails and whoever comes or goes."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ class Ledger:
         self.stored: dict[Partition, int] = {}
         self.away = False
         self.reads = 0
+        self.batches = 0
 
     async def positions(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
         self._answer()
@@ -42,6 +44,7 @@ class Ledger:
         stored = self.stored.get(batch.partition, 0)
         if stored != batch.position:
             raise Reposition(f"at {stored}, not at {batch.position}")
+        self.batches += 1
         self.applied[batch.partition] += [entry.offset for entry in batch.entries]
         self.stored[batch.partition] = batch.next_position
 
@@ -79,6 +82,22 @@ async def test_every_message_is_applied_once_and_in_order(fresh_kafka, producer,
         await write(producer, 50)
         await eventually(lambda: ledger.stored.get(ZERO) == 100)
     assert ledger.applied[ZERO] == list(range(100))
+
+
+async def test_a_trickle_comes_in_few_batches(fresh_kafka, producer, eventually) -> None:
+    """Not one for each message: between two reads there is a pause, though none before the first."""
+    ledger, pace_s = Ledger(), 1.0
+    settings = fresh_kafka.model_copy(update={"pace_ms": int(pace_s * 1000)})
+    async with running(loop_of(settings, ledger)):
+        await write(producer, 1)
+        await eventually(lambda: ledger.stored.get(ZERO) == 1)
+        began = time.monotonic()
+        for _ in range(50):
+            await write(producer, 1)
+        await eventually(lambda: ledger.stored.get(ZERO) == 51)
+        took_s = time.monotonic() - began
+    assert ledger.batches <= 2 + took_s / pace_s
+    assert ledger.applied[ZERO] == list(range(51))
 
 
 async def test_it_goes_on_from_the_stored_position_and_not_from_the_groups(fresh_kafka, producer, eventually) -> None:
