@@ -1,6 +1,7 @@
 """How a process of ours starts, stops and fails."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -36,6 +37,7 @@ def main(service: str, settings_type: type[S], run: Callable[[S, asyncio.Event],
         settings = load(settings_type)
         configure_logging(service, settings.log_level)
         log.info("starting")
+        gc.freeze()  # what was imported stays: the collector need not walk through it again and again
         uvloop.run(_until_stopped(settings, run))
     except CannotStart as error:
         print(f"{service} cannot start:\n{error}", file=sys.stderr)  # noqa: T201  # for whoever starts it

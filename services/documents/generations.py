@@ -15,7 +15,8 @@ from pymongo import ReturnDocument, UpdateOne
 from common.clock import Clock
 from common.contracts import RECORDS, Collections, Stream, position_id
 from common.errors import CannotStart, TryLater
-from documents.store import DocumentStore, translated
+from documents.failures import translated
+from documents.store import DocumentStore
 
 LEASE_MS: Final = 60_000
 _IDS_PER_FIND: Final = 100  # SecantusDB's time for an $in grows with the square of its length

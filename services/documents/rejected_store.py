@@ -10,7 +10,8 @@ from bson.int64 import Int64
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 
 from common.contracts import Collections, StoredRejected, Stream
-from documents.store import INDEX_TIMEOUT_S, DocumentStore, translated
+from documents.failures import translated
+from documents.store import INDEX_TIMEOUT_S, DocumentStore
 
 # Newest first, all of them or those with a code; those of an id, for its erasure; those that are due.
 INDEXES: Final = [

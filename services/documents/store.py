@@ -4,10 +4,8 @@ Every write asks for `w=majority, j=true`: a position that is behind us must mea
 """
 
 import asyncio
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 import pymongo
 from bson.errors import BSONError
@@ -17,24 +15,20 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     BulkWriteError,
-    ConfigurationError,
     DuplicateKeyError,
-    InvalidName,
-    InvalidOperation,
-    OperationFailure,
     PyMongoError,
 )
 
-from common import metrics
 from common.concurrency import all_of
 from common.contracts import RECORDS, Collections, Stream, position_id
 from common.errors import CannotStart, Reposition, TryLater, unfit_secret
 from common.kafka.batches import Partition
 from common.settings import MongoSettings
+from documents.failures import SERVICE, refused, translated
 from documents.versions import Upsert
 from documents.writes import erasure, guarded
 
-SERVICE: Final = "documents"
+T = TypeVar("T")
 
 # The marks of erased ids go once no worker can be about to write what came before.
 _MARKS: Final = IndexModel([("erased_at", ASCENDING)], expireAfterSeconds=86_400, sparse=True)
@@ -53,15 +47,6 @@ _FAREWELL_S: Final = 1
 _WRITES_PER_CALL: Final = 250
 _CALLS_AT_ONCE: Final = 4
 
-# Codes of what is wrong with one document as it is; any other failure may be the server's and pass.
-_REFUSED: Final = {
-    121,  # it fails the collection's validator
-    10334,  # it is larger than 16 MiB
-    17280,  # its key is too long for an index
-    17419,  # it would become larger than 16 MiB
-    17420,  # it would be larger than 16 MiB from the start
-}
-_NOT_LET_IN: Final = {13, 18, 8000}  # Unauthorized, AuthenticationFailed, AtlasError
 _UNENCODABLE: Final = (BSONError, UnicodeEncodeError, OverflowError)
 
 _STREAMS: Final = {topic: stream for stream, topic in RECORDS.items()}
@@ -146,10 +131,9 @@ class DocumentStore:
         Raises:
             TryLater: some or all may not have been written.
         """
-        writes = [guarded(upsert) for upsert in upserts]
         refused: dict[int, str] = {}
         for generation in into:
-            refused |= await self._write("upsert", self.documents(stream, generation), writes)
+            refused |= await self._write("upsert", self.documents(stream, generation), guarded, upserts)
         return [(upserts[index], detail) for index, detail in sorted(refused.items())]
 
     async def erase(self, stream: Stream, ids: Mapping[str, int], now_ms: int, into: Sequence[int] = (0,)) -> None:
@@ -158,9 +142,12 @@ class DocumentStore:
         Raises:
             TryLater: some or all may still be there.
         """
-        writes = [erasure(record_id, offset, now_ms) for record_id, offset in ids.items()]
+
+        def erased(one: tuple[str, int]) -> UpdateOne:
+            return erasure(*one, now_ms)
+
         for generation in into:
-            refused = await self._write("erase", self.documents(stream, generation), writes)
+            refused = await self._write("erase", self.documents(stream, generation), erased, list(ids.items()))
             if refused:
                 raise TryLater(f"MongoDB did not erase {len(refused)} documents")
 
@@ -229,70 +216,42 @@ class DocumentStore:
         return self._database[Collections.POSITIONS]
 
     async def _write(
-        self, operation: str, collection: AsyncCollection[dict[str, Any]], writes: Sequence[UpdateOne]
+        self,
+        operation: str,
+        collection: AsyncCollection[dict[str, Any]],
+        update: Callable[[T], UpdateOne],
+        items: Sequence[T],
     ) -> dict[int, str]:
-        """Make all of `writes`, in no order; returns what is wrong with those that are refused, by index."""
-        starts = range(0, len(writes), _WRITES_PER_CALL)
+        """Make the `update` of each item, in no order; returns what is wrong with those that are refused, by index."""
+        starts = range(0, len(items), _WRITES_PER_CALL)
         parts = await all_of(
-            self._write_part(operation, collection, writes[start : start + _WRITES_PER_CALL]) for start in starts
+            self._write_part(operation, collection, update, items[start : start + _WRITES_PER_CALL]) for start in starts
         )
         return {
             start + index: detail for start, part in zip(starts, parts, strict=True) for index, detail in part.items()
         }
 
     async def _write_part(
-        self, operation: str, collection: AsyncCollection[dict[str, Any]], writes: Sequence[UpdateOne]
+        self,
+        operation: str,
+        collection: AsyncCollection[dict[str, Any]],
+        update: Callable[[T], UpdateOne],
+        items: Sequence[T],
     ) -> dict[int, str]:
         try:
             async with self._calls:
+                # Made now and not before: thousands of them at once cost the garbage collector more than all the rest.
+                writes = [update(item) for item in items]
                 with translated(operation):
                     await collection.bulk_write(writes, ordered=False)
         except BulkWriteError as error:
-            return _refused(error)
+            return refused(error)
         except _UNENCODABLE as error:
-            if len(writes) == 1:
+            if len(items) == 1:
                 return {0: f"It cannot be encoded as BSON: {error}"}
             # The driver does not say which one it is.
-            half = len(writes) // 2
-            first = await self._write_part(operation, collection, writes[:half])
-            second = await self._write_part(operation, collection, writes[half:])
+            half = len(items) // 2
+            first = await self._write_part(operation, collection, update, items[:half])
+            second = await self._write_part(operation, collection, update, items[half:])
             return first | {half + index: detail for index, detail in second.items()}
         return {}
-
-
-@contextmanager
-def translated(operation: str) -> Iterator[None]:
-    """Time an operation and turn the driver's exceptions into ours.
-
-    A `BulkWriteError` passes, for it speaks of each write by itself, and so does a misuse of the driver, which is a
-    fault of ours.
-
-    Raises:
-        CannotStart: MongoDB does not let us in, or the configuration does not fit.
-        TryLater: anything else.
-    """
-    started = time.perf_counter()
-    try:
-        yield
-    except (BulkWriteError, InvalidOperation, InvalidName, BSONError):
-        raise
-    except PyMongoError as error:
-        code = error.code if isinstance(error, OperationFailure) else None
-        if isinstance(error, ConfigurationError) or code in _NOT_LET_IN:
-            raise CannotStart(f"MongoDB refused {operation}: {error}") from error
-        raise TryLater(f"MongoDB did not take part in {operation}: {type(error).__name__}") from error
-    finally:
-        metrics.STORE_SECONDS.labels(SERVICE, operation).observe(time.perf_counter() - started)
-
-
-def _refused(error: BulkWriteError) -> dict[int, str]:
-    """What is wrong with each refused write, by index.
-
-    Raises:
-        TryLater: a write failed that may yet succeed, or the writes were not confirmed.
-    """
-    failures = error.details["writeErrors"]
-    passing = {failure["code"] for failure in failures if failure["code"] not in _REFUSED}
-    if passing or error.details["writeConcernErrors"]:
-        raise TryLater(f"MongoDB did not take every write: codes {sorted(passing)}") from error
-    return {failure["index"]: failure["errmsg"] for failure in failures}

@@ -13,10 +13,11 @@ from common.kafka.producer import Producer
 from common.kafka.rejections import Rejections
 from common.kafka.topics import check_topics
 from common.process import until_available
+from documents.failures import SERVICE
 from documents.rejected import ByTopic, Projection
 from documents.rejected_store import RejectedStore
 from documents.settings import DocumentsSettings
-from documents.store import SERVICE, DocumentStore
+from documents.store import DocumentStore
 from documents.worker import Worker
 
 

@@ -8,8 +8,9 @@ from common.clock import Clock
 from common.contracts import RECORDS, Stream
 from common.kafka.batches import Batch, Partition
 from common.kafka.rejections import Refusal, Rejections, put_aside
+from documents.failures import SERVICE
 from documents.rejected_store import RejectedStore
-from documents.store import SERVICE, DocumentStore
+from documents.store import DocumentStore
 from documents.versions import Changes, Upsert, fold
 
 _STREAMS: Final = {topic: stream for stream, topic in RECORDS.items()}

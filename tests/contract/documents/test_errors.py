@@ -16,7 +16,8 @@ from common.contracts import Stream
 from common.errors import CannotStart, TryLater
 from common.kafka.batches import Partition
 from common.settings import MongoSettings
-from documents.store import DocumentStore, _refused, translated
+from documents.failures import refused, translated
+from documents.store import DocumentStore
 
 FAULT = "a fault of ours: it stays what it is"
 
@@ -98,7 +99,7 @@ def bulk_error(*codes: int, concern: bool = False) -> BulkWriteError:
 
 
 def test_a_bulk_that_refused_documents_for_good_names_them() -> None:
-    assert _refused(bulk_error(121, 17419)) == {0: "code 121", 1: "code 17419"}
+    assert refused(bulk_error(121, 17419)) == {0: "code 121", 1: "code 17419"}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_a_bulk_that_refused_documents_for_good_names_them() -> None:
 def test_a_bulk_that_may_yet_go_through_is_tried_again(error: BulkWriteError) -> None:
     """What is refused in it is found again the next time; nothing of it is put aside for a passing reason."""
     with pytest.raises(TryLater):
-        _refused(error)
+        refused(error)
 
 
 async def test_a_server_that_is_away_is_tried_later(upsert) -> None:

@@ -19,6 +19,7 @@ DRIVERS = {
     "aiokafka": ["libs/common/kafka/"],
     "pymongo": [
         "services/query-api/query_api/analytics_store.py",
+        "services/documents/failures.py",
         "services/documents/store.py",
         "services/lake/jobs/store.py",
         "services/documents/rejected_store.py",
