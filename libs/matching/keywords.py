@@ -7,6 +7,7 @@ from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
 from matching.boundaries import is_boundary
 from matching.folding import Derived, fold
+from matching.nesting import Nesting
 
 MAX_SPANS: Final = 100
 """Where one keyword is found in one text is told up to so many times: a text may be nothing but one word."""
@@ -23,10 +24,12 @@ class KeywordSet:
     """Distinct folded keywords, none of them empty."""
 
     def __init__(self, keywords: Iterable[str]) -> None:
-        self._keywords = list(keywords)
-        characters = sum(map(len, self._keywords))
+        all_ = list(keywords)
+        self._nesting = Nesting(all_)
+        looked_for = [all_[number] for number in self._nesting.shallow]
+        characters = sum(map(len, looked_for))
         self._automaton = AhoCorasick(
-            self._keywords,
+            looked_for,
             MatchKind.Standard,
             store_patterns=False,
             implementation=Implementation.DFA if characters <= _MAX_DFA_CHARACTERS else Implementation.ContiguousNFA,
@@ -38,9 +41,18 @@ class KeywordSet:
         Of one keyword there are at most `MAX_SPANS`; two of them may overlap.
         """
         found: dict[int, list[tuple[int, int]]] = {}
-        for number, start, end in self._automaton.find_matches_as_indexes(folded.text, overlapping=True):
-            if is_boundary(folded, end) and is_boundary(folded, start):
-                spans = found.setdefault(number, [])
-                if len(spans) < MAX_SPANS:
-                    spans.append((start, end))
+        shallow, deeper = self._nesting.shallow, self._nesting.deeper
+        for place, start, end in self._automaton.find_matches_as_indexes(folded.text, overlapping=True):
+            if is_boundary(folded, end):
+                number = shallow[place]
+                _add(found, folded, number, start, end)
+                if number in deeper:
+                    for other, at in self._nesting.ending_with(number, folded.text, start):
+                        _add(found, folded, other, at, end)
         return found
+
+
+def _add(found: dict[int, list[tuple[int, int]]], folded: Derived, number: int, start: int, end: int) -> None:
+    spans = found.get(number)
+    if (spans is None or len(spans) < MAX_SPANS) and is_boundary(folded, start):
+        found.setdefault(number, []).append((start, end))

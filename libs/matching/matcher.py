@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
+from heapq import merge
+from itertools import groupby, islice
 from typing import Final, NamedTuple
 
 import cel
@@ -78,13 +80,10 @@ class CompiledRule:
 
     def hit(self, scan: Scan) -> Hit:
         """The hit, once it is known to be one."""
-        text = scan.folded.original
-        places = {
-            (start, end, self.terms[number])
-            for number in self.terms.keys() & scan.numbers
-            for start, end in scan.spans(number)
-        }
-        spans = (Span(TEXT, start, end, text[start:end], pattern) for start, end, pattern in sorted(places)[:MAX_SPANS])
+        text, found = scan.folded.original, self.terms.keys() & scan.numbers
+        places = merge(*([(*span, self.terms[number]) for span in scan.spans(number)] for number in found))
+        first = islice((place for place, _ in groupby(places)), MAX_SPANS)
+        spans = (Span(TEXT, start, end, text[start:end], pattern) for start, end, pattern in first)
         return Hit(self.rule, self.version, self.revision, tuple(spans))
 
 

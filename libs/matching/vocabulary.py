@@ -1,6 +1,6 @@
 """All terms of all rules, each once: what a text is scanned for in one go, whatever the number of rules."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
 from itertools import islice
@@ -37,6 +37,7 @@ class Scan:
         """The terms that were found."""
         self._keywords = keywords
         self._regexes: Mapping[int, Regex] = {}
+        self._spans: dict[int, list[tuple[int, int]]] = {}  # many rules may ask for the same
 
     def add_regexes(self, found: Mapping[int, Regex]) -> None:
         if found:
@@ -49,10 +50,15 @@ class Scan:
 
     def spans(self, number: int) -> list[tuple[int, int]]:
         """Where a term that was found stands in the original text, in code points; at most `MAX_SPANS` places."""
+        if number not in self._spans:
+            self._spans[number] = list(self._found(number))
+        return self._spans[number]
+
+    def _found(self, number: int) -> Iterator[tuple[int, int]]:
         if number in self._keywords:
-            return [self.folded.span(start, end) for start, end in self._keywords[number]]
+            return (self.folded.span(start, end) for start, end in self._keywords[number])
         found = islice(self._regexes[number].find(self.cleaned.text), MAX_SPANS)
-        return [self.cleaned.span(start, end) for start, end in found]
+        return (self.cleaned.span(start, end) for start, end in found)
 
 
 class Vocabulary:
