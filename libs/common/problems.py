@@ -70,7 +70,9 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "invalid_destination": Problem(
         422, "The destination cannot be", "See `errors` for each field and what would be right."
     ),
-    "too_many_silences": Problem(409, "There are as many silences as can be", "Delete those that are over."),
+    "too_many_silences": Problem(
+        409, "There are as many silences as can be", "End some; those that are over make room by themselves."
+    ),
     "delivery_open": Problem(409, "The delivery is not done yet", "Wait for it: it leaves by itself."),
     "sealed_otherwise": Problem(
         409, "The secret cannot be opened", "Set the destination's secret anew: TWINSTREAM_SECRET has changed."

@@ -17,7 +17,7 @@ _MINUTE_MS: Final = 60_000
 
 
 class SilenceBook:
-    """All silences that control knows, those that are over included."""
+    """All silences that control knows; those that are over make room for new ones, the longest over first."""
 
     def __init__(self, control: ControlTable, clock: Clock) -> None:
         self._control = control
@@ -60,10 +60,18 @@ class SilenceBook:
             comment=wanted.comment,
             created_at=now_ms,
         )
-        if len(self.all()) >= MAX_SILENCES:
-            raise Refused("too_many_silences", f"There are {MAX_SILENCES:,} silences, past ones included: delete some.")
+        await self._make_room(now_ms)
         await self._control.put(ControlKind.SILENCE, silence.id, silence)
         return silence
+
+    async def _make_room(self, now_ms: int) -> None:
+        while len(known := self.all()) >= MAX_SILENCES:
+            last = known[-1]
+            if last.ends_at > now_ms:
+                raise Refused(
+                    "too_many_silences", f"There are {MAX_SILENCES:,} silences to come or in force: end some."
+                )
+            await self._control.put(ControlKind.SILENCE, last.id, None)
 
     async def delete(self, silence_id: str) -> Silence:
         """End the silence; returns what it was.

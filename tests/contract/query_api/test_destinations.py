@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
-from common.contracts import Scope
+from common.contracts import ControlKind, Scope
+from common.destinations import Silence
 from common.sealing import Seal
 from query_api.settings import QueryApiSettings
 
@@ -173,6 +174,24 @@ async def test_a_silence_is_made_listed_and_ended(ruler: httpx.AsyncClient) -> N
     assert made.json()["id"] in (await ruler.get("/v1/silences")).text
     assert (await ruler.delete(path)).status_code == 200
     assert (await ruler.get(path)).status_code == 404
+
+
+async def test_silences_that_are_over_make_room(
+    ruler: httpx.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that has been over for the longest first; those to come or in force stay, and may be too many."""
+    book = app.state.parts.silences
+    control = book._control
+    for n in (2, 1):
+        over = Silence(id=f"over-{n}", starts_at=0, ends_at=n, created_at=0)
+        await control.put(ControlKind.SILENCE, over.id, over)
+    monkeypatch.setattr("query_api.silence_book.MAX_SILENCES", len(book.all()))
+    made = [await ruler.post("/v1/silences", json={"rule": "refunds", "minutes": 30}) for _ in range(3)]
+    assert [one.status_code for one in made] == [201, 201, 409]
+    assert made[2].json()["code"] == "too_many_silences"
+    left = [silence.id for silence in book.all()]
+    assert {one.json()["id"] for one in made[:2]} <= set(left)
+    assert not {"over-1", "over-2"} & set(left)
 
 
 @pytest.mark.parametrize(
