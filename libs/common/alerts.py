@@ -4,12 +4,18 @@
 and delivers. Destinations and silences are entries of control.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from itertools import count
+from typing import Final
 
 import msgspec
 
-from common.contracts import RECORD, RecordA, Stream
+from common.contracts import RECORD, RecordA, Stream, partition_of
+
+ERASURE_KEY: Final = b"erasure/"
+"""How the keys of erasures begin; those of alerts are hex digits."""
 
 
 class Severity(StrEnum):
@@ -46,6 +52,29 @@ class Alert(msgspec.Struct, kw_only=True, frozen=True):
     cooldown_seconds: int
     group_seconds: int
     raised_at: int  # ms since the epoch
+    offset: int = -1  # of the record in its partition of the log; from a scanner that did not tell, before all others
+
+
+class Erasure(msgspec.Struct, kw_only=True, frozen=True):
+    """An id was erased: what alerts of before hold of its record must go.
+
+    It stands in each partition of the topic, behind all alerts that were raised on the id before.
+    """
+
+    stream: Stream
+    record_id: str
+    offset: int  # of the tombstone; alerts on records behind it stay
+
+
+def erasure_keys(partitions: int) -> Sequence[bytes]:
+    """A key for each partition of the topic."""
+    keys: dict[int, bytes] = {}
+    for n in count():
+        if len(keys) == partitions:
+            break
+        key = ERASURE_KEY + str(n).encode()
+        keys.setdefault(partition_of(key, partitions), key)
+    return [keys[partition] for partition in range(partitions)]
 
 
 class AlertState(StrEnum):
@@ -76,6 +105,21 @@ class StoredAlert(msgspec.Struct, kw_only=True):
     resolved_at: int | None = None  # ms since the epoch
     resolved_by: str | None = None
     note: str | None = None
+    offset: int = -1  # `Alert.offset`, int64
+    # Once its record's id was erased, nothing of the record is left: texts are empty, and so are ids and matches.
+    erased_at: int | None = None  # ms since the epoch
+    erased_by: int | None = None  # the tombstone's offset, int64: what was sent behind it begins anew
+    expires: datetime | None = None
+
+
+class RuleHits(msgspec.Struct, kw_only=True):
+    """The document of how often a rule held, as one partition of the topic tells. Written by `notifier`."""
+
+    id: str = msgspec.field(name="_id")  # partition and rule
+    rule: str
+    hits: int  # int64: repetitions of the same text included
+    last_at: int  # ms since the epoch, int64
+    offset: int  # int64: of the topic, up to which it is counted
     expires: datetime | None = None
 
 

@@ -221,6 +221,7 @@ class Collections:
     ALERTS: Final = "alerts"
     DELIVERIES: Final = "deliveries"
     DESTINATIONS: Final = "destinations"  # how each does
+    RULE_HITS: Final = "rule_hits"  # how often each rule held
     REJECTED: Final = "rejected"
 
     @staticmethod

@@ -32,6 +32,7 @@ class DeliveryState(StrEnum):
     SILENCED = "silenced"
     COOLED = "cooled"  # another alert of its rule left less than its cooldown ago
     TOO_OLD = "too_old"  # its record was older than notify_within
+    ERASED = "erased"  # its record's id was erased before it left
 
 
 OPEN: Final = frozenset({DeliveryState.NEW, DeliveryState.HELD, DeliveryState.PENDING})
@@ -64,6 +65,7 @@ class Delivery(msgspec.Struct, kw_only=True):
     a_id: str | None = None
     cooldown_seconds: int = 0
     group_seconds: int = 0
+    size: int = 0  # bytes that its alert takes in a message, about
     # What came of it.
     left_at: int | None = None  # ms since the epoch: when it was first let go
     window_until: int | None = None  # ms since the epoch: until when others of its rule wait for a digest
@@ -74,6 +76,7 @@ class Delivery(msgspec.Struct, kw_only=True):
     total: int = 1  # alerts in all of its parts
     attempts: tuple[Attempt, ...] = ()  # the last ones
     tries: int = 0  # since it was last called for
+    missed_since: int | None = None  # ms since the epoch: from when on its alert was looked for in vain
     parts_done: int = 0  # of a message that had to be split
     delivered_at: int | None = None  # ms since the epoch
     detail: str | None = None  # why it is in its state; a notice's text
@@ -92,6 +95,7 @@ class DestinationHealth(msgspec.Struct, kw_only=True):
     failures: int = 0  # since the last success
     last_error: str | None = None
     disabled_at: int | None = None  # ms since the epoch
+    paused_until: int = 0  # ms since the epoch: what the receiver asked for
     changed_at: int  # ms since the epoch
 
 

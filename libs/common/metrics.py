@@ -67,7 +67,7 @@ ALERTS = Counter("twinstream_alerts_total", "Alerts that were stored", ["stream"
 ALERTS_REPEATED = Counter("twinstream_alerts_repeated_total", "Alerts in the log that were stored before")
 DELIVERY_ATTEMPTS = Counter(
     "twinstream_delivery_attempts_total",
-    "Attempts to deliver; outcome: arrived, failed, refused, gone, paused, continued, unready",
+    "Attempts to deliver; outcome: arrived, failed, refused, gone, paused, continued, unready, erased",
     ["kind", "outcome"],
 )
 DELIVERY_AGE = Histogram(

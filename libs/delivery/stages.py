@@ -69,7 +69,7 @@ class Stages:
 
     def recall(self, rule: str, left_at: int, window_until: int | None) -> None:
         """Be told what last left about `rule` before this memory began; 0 for nothing."""
-        self._left[rule] = left_at
+        self._left[rule] = max(left_at, self._left.get(rule, 0))
         if window_until is not None:
             self._windows[rule] = window_until
 

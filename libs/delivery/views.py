@@ -18,7 +18,9 @@ class AlertView(msgspec.Struct, kw_only=True):
     rule_version: Annotated[int, Meta(description="Of the rule as it was then.")]
     severity: Severity
     stream: Stream
-    record: Annotated[dict[str, Any], Meta(description="Under the names that it was sent with.")]
+    record: Annotated[
+        dict[str, Any], Meta(description="Under the names that it was sent with; empty once its id was erased.")
+    ]
     matches: Annotated[
         tuple[Span, ...], Meta(description="`start` and `end` count Unicode code points of the original text.")
     ]
@@ -40,7 +42,9 @@ def view_alert(alert: StoredAlert) -> AlertView:
 
 
 def view_record(alert: StoredAlert) -> dict[str, Any]:
-    """The record that `alert` was raised on."""
+    """The record that `alert` was raised on; nothing once its id was erased."""
+    if alert.erased_at is not None:
+        return {}
     record = msgspec.json.decode(alert.record, type=RECORD[alert.stream])
     parent = {"Stream_A_unique_identifier": record.a_id} if isinstance(record, RecordB) else {}
     return {

@@ -3,7 +3,10 @@
 import asyncio
 import json
 import os
+import re
+import runpy
 import secrets
+import statistics
 import subprocess
 import sys
 import threading
@@ -16,9 +19,12 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from aiohttp import web
 from standardwebhooks import Webhook
 
 WITHIN_S = 30
+SEVERAL = 3
+SLACK_PACE_S = 1.05  # a channel has one message a second: the next one is not held up by the one before
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -59,12 +65,27 @@ def receiver() -> Iterator[Receiver]:
         thread.join()
 
 
+@pytest_asyncio.fixture
+async def slack() -> AsyncIterator[Any]:
+    """The stand-in out of examples/, and when it took which message."""
+    stand_in = runpy.run_path(str(EXAMPLES / "slack_stand_in.py"))["SlackStandIn"](interval_s=0.0)
+    stand_in.taken = []
+    stand_in.accept = lambda body: stand_in.taken.append((time.time(), json.dumps(body)))
+    runner = web.AppRunner(stand_in.app(), shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    stand_in.url = f"http://127.0.0.1:{runner.addresses[0][1]}/services/T/B/x"
+    yield stand_in
+    await runner.cleanup()
+
+
 class Shop:
     """A rule and its destination, of names that no other test has."""
 
     def __init__(self, client: Any, receiver: Receiver) -> None:
         self.client = client
         self.receiver = receiver
+        self.destinations = list[str]()
         self.name = f"shop-{secrets.token_hex(4)}"
         self.word = f"zebra{secrets.token_hex(4)}"
 
@@ -78,12 +99,24 @@ class Shop:
         await self.open_rule(**rule)
 
     async def open_destination(self, url: str) -> None:
-        made = await self.call("POST", "/v1/destinations", {"name": self.name, "kind": "webhook", "url": url})
-        self.receiver.secret = made["secret"]
+        self.receiver.secret = (await self.destination(self.name, kind="webhook", url=url))["secret"]
 
     async def open_rule(self, **rule: Any) -> None:
-        fields = {"name": self.name, "keywords": [self.word], "destinations": [self.name], **rule}
-        await self.call("POST", "/v1/rules", fields)
+        """Make the rule; returns once the scanner goes by it."""
+        fields = {"name": self.name, "keywords": [self.word], "destinations": self.destinations, **rule}
+        version = (await self.call("POST", "/v1/rules", fields))["version"]
+        async with asyncio.timeout(WITHIN_S):
+            while await self._rules_as_of() <= version:
+                await asyncio.sleep(0.02)
+
+    async def destination(self, name: str, **fields: Any) -> Any:
+        self.destinations.append(name)
+        return await self.call("POST", "/v1/destinations", {"name": name, **fields})
+
+    async def _rules_as_of(self) -> float:
+        page = await self.client.http.get(f"{self.client.product.stack.profile.metrics_url('scan')}/metrics")
+        found = re.search(r"^twinstream_rules_as_of_offset (\S+)$", page.text, re.MULTILINE)
+        return float(found[1]) if found else -1.0
 
     async def send(self, record_id: str, text: str) -> None:
         record = {"unique_identifier": record_id, "Stream_A_unique_identifier": "p", "number": 1, "text": text}
@@ -96,7 +129,8 @@ class Shop:
 
     async def close(self) -> None:
         await self.call("DELETE", f"/v1/rules/{self.name}")
-        await self.call("DELETE", f"/v1/destinations/{self.name}")
+        for name in self.destinations:
+            await self.call("DELETE", f"/v1/destinations/{name}")
 
 
 @pytest_asyncio.fixture
@@ -123,13 +157,40 @@ async def test_a_record_with_a_signal_is_told_of(shop: Shop) -> None:
     resolved = await shop.call("POST", f"{path}/resolve")
     assert (resolved["state"], [one["destination"] for one in resolved["deliveries"]]) == ("resolved", [shop.name])
     counts = await shop.call("GET", "/v1/alerts/counts")
-    assert {one["rule"]: one["count"] for one in counts["items"]}[shop.name] == 1
+    assert {one["rule"]: (one["count"], one["hits"]) for one in counts["items"]}[shop.name] == (1, 1)
     again = await shop.call("POST", f"/v1/deliveries/{message_id}/redeliver")
     assert (again["state"], again["tries"]) == ("pending", 0)
     await shop.found(lambda: len(shop.receiver.messages) == 2)
     assert shop.receiver.messages[1][1] == message_id
     delivery = await shop.call("GET", f"/v1/deliveries/{message_id}")
     assert {one["status"] for one in delivery["attempts"]} == {204}
+
+
+async def test_a_rule_made_in_one_request_is_told_of_within_a_second(shop: Shop, slack: Any) -> None:
+    """Of the record: signed at a webhook, and at Slack's stand-in; of several records, at least every other one."""
+    await shop.destination(f"{shop.name}-slack", kind="slack", url=slack.url)
+    await shop.open()
+    for name in shop.destinations:  # the notifier has them
+        assert (await shop.call("POST", f"/v1/destinations/{name}/test"))["state"] == "delivered"
+    took, deadline = list[tuple[float, float]](), time.monotonic() + WITHIN_S
+    while len(took) < SEVERAL or max(map(statistics.median, zip(*took[-SEVERAL:], strict=True))) >= 1.0:
+        assert time.monotonic() < deadline, took
+        await asyncio.sleep(SLACK_PACE_S)
+        took.append(await _told_in(shop, slack, f"{shop.name}-{len(took)}"))
+
+
+async def _told_in(shop: Shop, slack: Any, record_id: str) -> tuple[float, float]:
+    """How long after a record was sent the webhook's receiver and Slack had its alert, in seconds."""
+    sent = time.time()
+    await shop.send(record_id, f"the {shop.word} of {record_id}")
+
+    def told() -> list[list[float]]:
+        webhook = [at for at, _, message in shop.receiver.messages if record_id in json.dumps(message)]
+        return [webhook, [at for at, message in slack.taken if record_id in message]]
+
+    await shop.found(lambda: all(told()))
+    webhook, in_slack = (moments[0] - sent for moments in told())
+    return webhook, in_slack
 
 
 async def test_the_same_text_again_tells_nobody(shop: Shop) -> None:
@@ -165,6 +226,23 @@ def _until_silenced(shop: Shop) -> None:
                 return
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+async def test_an_erased_record_is_gone_from_its_alert(shop: Shop) -> None:
+    """That it was raised and told stays."""
+    await shop.open()
+    await shop.send(f"{shop.name}-1", f"my {shop.word}")
+    await shop.found(lambda: shop.receiver.messages)
+    (told,) = shop.receiver.messages[0][2]["data"]["alerts"]
+    path = f"/v1/alerts/{told['id']}"
+    assert (await shop.call("GET", path))["record"]["text"] == f"my {shop.word}"
+    await shop.call("DELETE", f"/v1/b/{shop.name}-1")
+    async with asyncio.timeout(WITHIN_S):
+        while (await shop.call("GET", path))["erased_at"] is None:
+            await asyncio.sleep(0.05)
+    left = await shop.call("GET", path)
+    assert (left["record"], left["matches"], left["rule"]) == ({}, [], shop.name)
+    assert shop.word not in json.dumps(left).replace(shop.name, "")
 
 
 async def test_a_destination_is_tried_by_hand(shop: Shop) -> None:

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer
 
-from common.alerts import Alert, record_of
+from common.alerts import ERASURE_KEY, Alert, record_of
 from common.bootstrap import ensure_first_key
 from common.contracts import ALERTS, Stream
 from common.kafka.topics import ensure_topics
@@ -92,7 +92,8 @@ class Alerts:
     async def read(self, token: str) -> None:
         """Take in what has come of the rules with this token."""
         for entries in (await self._consumer.getmany(timeout_ms=100)).values():
-            for alert in (msgspec.json.decode(entry.value, type=Alert) for entry in entries):
+            found = [entry.value for entry in entries if not entry.key.startswith(ERASURE_KEY)]
+            for alert in (msgspec.json.decode(value, type=Alert) for value in found):
                 if alert.rule.startswith(token):
                     self._take(alert)
 

@@ -64,7 +64,7 @@ def show_(context: typer.Context, alert_id: Id, json: JsonFlag = None) -> None:
         ("severity", severity(alert["severity"])),
         ("state", state(alert["state"])),
         ("raised", second(alert["raised_at"])),
-        ("record", plain(f"{alert['stream']} {alert['record']['unique_identifier']}")),
+        ("record", plain(f"{alert['stream']} {alert['record'].get('unique_identifier', '')}")),
         ("found", found_in(alert)),
     ):
         out().print(Text(f"{name:<10}", style="dim").append(text))
@@ -90,7 +90,7 @@ def counts(context: typer.Context, since: Since = None, json: JsonFlag = None) -
     """Count the alerts of each rule, within the past day unless --since says otherwise."""
     path = "/v1/alerts/counts" + (f"?since={segment(since)}" if since else "")
     found = with_client(target_of(context), lambda client: client.all_of(path))
-    show(found, json, ("rule", "last", "alerts"), _count_row, none="No rule has raised an alert.")
+    show(found, json, ("rule", "last", "alerts", "hits"), _count_row, none="No rule has raised an alert.")
 
 
 @app.command()
@@ -154,4 +154,9 @@ def _row(alert: dict[str, Any]) -> list[Text]:
 
 
 def _count_row(count: dict[str, Any]) -> list[Text]:
-    return [plain(count["rule"]), second(count["last_raised_at"]), plain(f"{count['count']:,}")]
+    return [
+        plain(count["rule"]),
+        second(count["last_raised_at"]),
+        plain(f"{count['count']:,}"),
+        plain(f"{count['hits']:,}"),
+    ]

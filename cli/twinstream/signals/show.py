@@ -71,6 +71,8 @@ def state(value: str) -> Text:
 
 def found_in(alert: dict[str, Any]) -> Text:
     """What matched, marked in the text around it."""
+    if not alert["record"]:
+        return Text("erased", style="dim")
     text = str(alert["record"]["text"])
     spans = [(match["start"], match["end"]) for match in alert["matches"] if match["field"] == "text"]
     start = max(0, min((at for at, _ in spans), default=0) - 30)

@@ -128,6 +128,19 @@ class Producer:
         metrics.PUBLISH_SECONDS.labels(topic).observe(time.perf_counter() - started)
         return {(topic, partition): offset for partition, offset in offsets.items()}
 
+    async def partitions(self, topic: str) -> int:
+        """How many partitions `topic` has, named without prefix.
+
+        Raises:
+            TryLater: Kafka did not say.
+        """
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                with translated(f"a look at {topic}"):
+                    return await self._partitions(self._settings.topic_prefix + topic)
+        except TimeoutError:
+            raise TryLater(f"Kafka did not say within {self._deadline_s:g} s how it parts {topic}") from None
+
     async def _renew_if_spent(self) -> None:
         """Replace a producer that Kafka will not take another write from.
 

@@ -25,11 +25,12 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 @dataclass(frozen=True)
 class RuleCount:
-    """How many alerts a rule raised, and when it last did."""
+    """How many alerts a rule raised and when it last did, and how often it ever held."""
 
     rule: str
     count: int
     last_raised_at: int  # ms since the epoch
+    hits: int
 
 
 class AlertStore:
@@ -39,6 +40,7 @@ class AlertStore:
         self._alerts = _of(store, Collections.ALERTS)
         self._deliveries = _of(store, Collections.DELIVERIES)
         self._destinations = _of(store, Collections.DESTINATIONS)
+        self._hits = _of(store, Collections.RULE_HITS)
 
     # --- alerts -----------------------------------------------------------------------------------------------------
 
@@ -69,8 +71,21 @@ class AlertStore:
         ]
         with translated("alert_counts"):
             found = await (await self._alerts.aggregate(stages)).to_list()
-        counts = [RuleCount(one["_id"], one["count"], one["last"]) for one in found]
+        hits = await self._hits_of([one["_id"] for one in found])
+        counts = [
+            RuleCount(one["_id"], one["count"], one["last"], max(one["count"], hits.get(one["_id"], 0)))
+            for one in found
+        ]
         return sorted(counts, key=lambda one: (-one.count, one.rule))
+
+    async def _hits_of(self, rules: list[str]) -> dict[str, int]:
+        stages: list[Document] = [
+            {"$match": {"rule": {"$in": rules}}},
+            {"$group": {"_id": "$rule", "hits": {"$sum": "$hits"}}},
+        ]
+        with translated("rule_hits"):
+            found = await (await self._hits.aggregate(stages)).to_list()
+        return {one["_id"]: int(one["hits"]) for one in found}
 
     # --- deliveries -------------------------------------------------------------------------------------------------
 
@@ -101,6 +116,7 @@ class AlertStore:
             "state": DeliveryState.PENDING.value,
             "due_at": Int64(now_ms),
             "tries": 0,
+            "missed_since": None,
             "parts_done": 0,
             "message": None,
             "detail": None,

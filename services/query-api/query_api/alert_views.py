@@ -37,7 +37,8 @@ class DeliveryView(msgspec.Struct, kw_only=True):
         DeliveryState,
         Meta(
             description="`new`, `held` (for a digest), `pending` (for its next attempt) and `digested` (its digest has "
-            "not arrived yet) will go on; the others are final: `delivered`, `failed`, `silenced`, `cooled`, `too_old`."
+            "not arrived yet) will go on; the others are final: `delivered`, `failed`, `silenced`, `cooled`, "
+            "`too_old`, `erased`."
         ),
     ]
     detail: Annotated[str | None, Meta(description="Why it is in this state.")]
@@ -58,6 +59,9 @@ class AlertSummary(AlertView, kw_only=True):
 
     state: AlertState
     destinations: Annotated[tuple[str, ...], Meta(description="As the rule named them.")]
+    erased_at: Annotated[
+        str | None, Meta(description="When its record was erased, of which nothing is left.", extra_json_schema=_TIME)
+    ]
     acknowledged_at: MaybeMoment
     acknowledged_by: Annotated[str | None, Meta(description="The name of the key.")]
     resolved_at: MaybeMoment
@@ -85,11 +89,14 @@ class DeliveryPage(msgspec.Struct, kw_only=True):
 
 
 class AlertCount(msgspec.Struct, kw_only=True):
-    """How many alerts a rule raised."""
+    """How many alerts a rule raised, and how often it held."""
 
     rule: str
     count: int
     last_raised_at: Moment
+    hits: Annotated[
+        int, Meta(description="How often it held, whenever that was: the same text sent again is a hit, but no alert.")
+    ]
 
 
 class AlertCounts(msgspec.Struct, kw_only=True):
@@ -109,6 +116,7 @@ def view_summary(alert: StoredAlert) -> AlertSummary:
         **msgspec.structs.asdict(view_alert(alert)),
         state=alert.state,
         destinations=alert.destinations,
+        erased_at=maybe_moment(alert.erased_at),
         acknowledged_at=maybe_moment(alert.acknowledged_at),
         acknowledged_by=alert.acknowledged_by,
         resolved_at=maybe_moment(alert.resolved_at),

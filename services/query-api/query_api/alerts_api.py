@@ -95,7 +95,8 @@ async def list_alerts(  # noqa: PLR0913  # one for each query parameter
 @reading.get(
     "/v1/alerts/counts",
     summary="Count the alerts of each rule",
-    description="How many alerts each rule raised, the most first: within the past day unless `since` says otherwise.",
+    description="How many alerts each rule raised, the most first: within the past day unless `since` says otherwise. "
+    "And how often it held, repetitions of the same text included.",
     responses=answers(200, "By rule.", AlertCounts, "unavailable", examples=["alert_counts"]),
 )
 async def count_alerts(request: Request, since: Since = None) -> Response:
@@ -103,7 +104,7 @@ async def count_alerts(request: Request, since: Since = None) -> Response:
     since_ms = parse_since(since)
     since_ms = parts.clock.now_ms() - _DAY_MS if since_ms is None else since_ms
     items = [
-        AlertCount(rule=one.rule, count=one.count, last_raised_at=rfc3339_ms(one.last_raised_at))
+        AlertCount(rule=one.rule, count=one.count, last_raised_at=rfc3339_ms(one.last_raised_at), hits=one.hits)
         for one in await parts.alerts.counts(since_ms)
     ]
     return encoded(AlertCounts(items=items, since=rfc3339_ms(since_ms), next_cursor=None))

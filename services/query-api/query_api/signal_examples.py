@@ -51,6 +51,7 @@ _SUMMARY: Final = AlertSummary(
     raised_at="2026-11-23T08:00:01.262Z",
     state=AlertState.OPEN,
     destinations=("ops",),
+    erased_at=None,
     acknowledged_at=None,
     acknowledged_by=None,
     resolved_at=None,
@@ -154,7 +155,7 @@ SIGNAL_EXAMPLES: Final[dict[str, msgspec.Struct]] = {
         resolved_by="the shop's console",
     ),
     "alert_counts": AlertCounts(
-        items=[AlertCount(rule="refunds", count=31, last_raised_at="2026-11-23T08:00:01.262Z")],
+        items=[AlertCount(rule="refunds", count=31, last_raised_at="2026-11-23T08:00:01.262Z", hits=148)],
         since="2026-11-22T08:00:00.000Z",
         next_cursor=None,
     ),

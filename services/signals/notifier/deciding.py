@@ -69,22 +69,33 @@ class Deciding:
     async def release(self, held: Sequence[Delivery]) -> Decided:
         """Let what has waited leave in a digest, or wait once more; a digest is stored when it is returned."""
         now_ms = self._clock.now_ms()
-        put_off = self._stages.put_off({one.severity for one in held}, now_ms)
+        members = await self._made_before(held)
+        known = {member.id for member in members}
+        waiting = [one for one in held if one.id not in known]
+        put_off = self._stages.put_off({one.severity for one in waiting}, now_ms) if waiting else None
         if put_off is not None:
-            return Decided([], [_waiting(one, put_off) for one in held])
-        self._stages.left({one.rule for one in held}, now_ms)
-        made = digests(held, self._destination.kind, now_ms)
+            return Decided([], [*members, *(_waiting(one, put_off) for one in waiting)])
+        made = digests(waiting, self._destination.kind, now_ms)
         fresh = await until_done(partial(self._store.insert, made))
-        members = [member for one in made if one.id in fresh for member in as_members(one, held, now_ms)]
-        for one in made:
-            if one.id not in fresh:
-                members += await self._made_before(one.id, held)
-        return Decided([one for one in made if one.id in fresh], members)
+        leaving = [one for one in made if one.id in fresh]
+        if made:
+            self._stages.left({one.rule for one in waiting}, now_ms)
+        members += [member for one in leaving for member in as_members(one, waiting, now_ms)]
+        if len(leaving) < len(made):  # an answer was lost, and what was stored lies in MongoDB
+            members += await self._made_before(waiting)
+        return Decided(leaving, list({member.id: member for member in members}.values()))
 
-    async def _made_before(self, digest_id: str, held: Sequence[Delivery]) -> list[Delivery]:
-        """Members of a digest that was stored, whose maker then ended: it lies in MongoDB and will be found there."""
-        digest = await until_done(partial(self._store.delivery, digest_id))
-        return [] if digest is None else as_members(digest, held, digest.created_at)
+    async def _made_before(self, held: Sequence[Delivery]) -> list[Delivery]:
+        """Those of `held` that are in a digest whose maker ended before all of them were written down.
+
+        The digest lies in MongoDB and will be found there: they leave in it alone.
+        """
+        oldest = min((one.created_at for one in held), default=0)
+        made = await until_done(partial(self._store.digests_since, self._destination.name, oldest))
+        members = [member for one in made for member in as_members(one, held, one.created_at)]
+        for member in members:
+            self._stages.recall(member.rule, member.left_at or 0, None)
+        return members
 
 
 def hit_of(delivery: Delivery) -> Hit:

@@ -44,6 +44,24 @@ class DeliveryStore:
             found = await self._deliveries.find(query).sort("due_at", ASCENDING).limit(limit).to_list()
         return sorted(msgspec.convert(found, list[Delivery]), key=lambda one: (one.created_at, one.id))
 
+    async def held(self, destination: str, me: str, now_ms: int, limit: int) -> list[Delivery]:
+        """Deliveries that are due for a digest and that I do not have, the first first."""
+        query: Document = {"destination": destination, "due_at": {"$gt": 0, "$lte": now_ms}}
+        query |= {"state": DeliveryState.HELD.value, "claimed_by": {"$ne": me}}
+        with translated("held"):
+            found = await self._deliveries.find(query).sort("due_at", ASCENDING).limit(limit).to_list()
+        return msgspec.convert(found, list[Delivery])
+
+    async def unclaimed(self, limit: int) -> set[str]:
+        """The destinations of the newest that were stored by others than who sends there: of so many, not of all.
+
+        There may be a hundred thousand where a destination is down.
+        """
+        query: Document = {"state": DeliveryState.NEW.value, "claimed_by": None}
+        with translated("unclaimed"):
+            newest = self._deliveries.find(query, {"destination": 1}).sort("created_at", DESCENDING).limit(limit)
+            return {document["destination"] for document in await newest.to_list()}
+
     async def claimed_elsewhere(self, destination: str, me: str, now_ms: int) -> int:
         """Until when others hold claims on open deliveries, in ms since the epoch; 0 where nobody does."""
         query = {
@@ -92,7 +110,8 @@ class DeliveryStore:
 
     async def save_members(self, digest_id: str, ids: Sequence[str], fields: Document) -> None:
         """Write into all members of a digest what became of it; not into those that were called for by themselves."""
-        writes = [UpdateMany({"_id": {"$in": part}, "message": digest_id}, {"$set": fields}) for part in parts(ids)]
+        its: Document = {"message": digest_id, "state": {"$ne": DeliveryState.ERASED.value}}
+        writes = [UpdateMany({"_id": {"$in": part}, **its}, {"$set": fields}) for part in parts(ids)]
         with translated("members"):
             await self._deliveries.bulk_write(writes, ordered=False)
 
@@ -100,6 +119,13 @@ class DeliveryStore:
         with translated("delivery"):
             found = await self._deliveries.find_one({"_id": id_})
         return None if found is None else msgspec.convert(found, Delivery)
+
+    async def digests_since(self, destination: str, since_ms: int) -> list[Delivery]:
+        """The digests that were made for `destination` since then, whatever became of them."""
+        query: Document = {"destination": destination, "created_at": {"$gte": since_ms}}
+        with translated("digests"):
+            found = await self._deliveries.find({**query, "kind": DeliveryKind.DIGEST.value}).to_list()
+        return msgspec.convert(found, list[Delivery])
 
     # --- what stages remember ---------------------------------------------------------------------------------------
 
@@ -135,6 +161,12 @@ class DeliveryStore:
     async def put_health(self, health: DestinationHealth) -> None:
         with translated("put_health"):
             await self._destinations.replace_one({"_id": health.id}, document_of(health), upsert=True)
+
+    async def given_up(self) -> dict[str, int]:
+        """The destinations that were given up, by name, and which version of each."""
+        with translated("given_up"):
+            found = await self._destinations.find({"disabled_at": {"$gt": 0}}, {"version": 1}).to_list()
+        return {document["_id"]: int(document["version"]) for document in found}
 
     async def abandon(self, destination: str, why: str, *, unclaimed: bool = False) -> None:
         """Give up everything that is open of a destination, or what nobody holds; but no test where it still is one."""

@@ -12,11 +12,12 @@ from common.destinations import DestinationKind
 
 _SEVERITIES: Final = tuple(Severity)
 _LARGEST: Final = {DestinationKind.WEBHOOK: 100, DestinationKind.SLACK: 1_000}  # Slack is told counts and a few
+_LARGEST_BYTES: Final = 512 * 1024  # of a webhook's body: receivers take a megabyte by default, some with escapes
 
 
 def digests(held: Sequence[Delivery], kind: DestinationKind, now_ms: int) -> list[Delivery]:
     """The messages that `held`, in their order, leave in; each goes by its first member's name, whenever it is made."""
-    parts = list(_cut(held, _LARGEST[kind]))
+    parts = list(_cut(held, kind))
     return [_digest(part, number, len(parts), len(held), now_ms) for number, part in enumerate(parts, 1)]
 
 
@@ -40,8 +41,17 @@ def as_members(digest: Delivery, held: Sequence[Delivery], now_ms: int) -> list[
     ]
 
 
-def _cut(held: Sequence[Delivery], size: int) -> Iterator[Sequence[Delivery]]:
-    return (held[start : start + size] for start in range(0, len(held), size))
+def _cut(held: Sequence[Delivery], kind: DestinationKind) -> Iterator[Sequence[Delivery]]:
+    most, part, size = _LARGEST[kind], list[Delivery](), 0
+    for one in held:
+        is_full = kind is DestinationKind.WEBHOOK and size + one.size > _LARGEST_BYTES
+        if part and (is_full or len(part) == most):
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += one.size
+    if part:
+        yield part
 
 
 def _digest(held: Sequence[Delivery], part: int, parts: int, total: int, now_ms: int) -> Delivery:

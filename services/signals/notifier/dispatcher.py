@@ -7,6 +7,7 @@ processes disagree for a moment.
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -23,12 +24,15 @@ from common.kafka.control import Versioned
 from signals.notifier.lane import Lane, LaneParts
 from signals.notifier.outcomes import Sender
 from signals.notifier.pace import Pace
-from signals.notifier.patience import until_done
+from signals.notifier.patience import until_done, until_ended
 
 log = structlog.get_logger()
 
 _REVIEW_EVERY_S: Final = 0.1
 _SWEEP_EVERY_S: Final = 60.0
+_WATCH_EVERY_S: Final = 0.05  # for what another notifier stores
+_WATCHED: Final = 100  # newest deliveries
+_FAREWELL_S: Final = 10.0
 _NO_SUCH: Final = "there is no such destination"
 
 
@@ -54,9 +58,10 @@ class Dispatcher:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; what is on its way then is finished first."""
+        watching = asyncio.create_task(self._watch(), name="watch")
         sweep_at = 0.0
         try:
-            while not stop.is_set():
+            while not stop.is_set() and not watching.done():
                 self._review()
                 if (now := asyncio.get_running_loop().time()) >= sweep_at and self._owned():
                     await self._sweep()
@@ -65,7 +70,7 @@ class Dispatcher:
         finally:
             for name in list(self._lanes):
                 self._stop(name)
-            await all_of(self._stopping.values())
+            await all_of([*self._stopping.values(), asyncio.ensure_future(until_ended(watching))])
 
     def claimed(self, delivery: Delivery, now_ms: int) -> Delivery:
         """`delivery` as it is to be stored: ours from the start where its lane is ours, which then expects it."""
@@ -81,6 +86,11 @@ class Dispatcher:
         lane = self._lanes.get(destination)
         if lane is not None:
             lane.offer(deliveries, alerts)
+
+    def erase(self, alerts: Collection[str]) -> None:
+        """The records of `alerts` were erased from MongoDB; nothing of them may leave out of our memory."""
+        for lane in self._lanes.values():
+            lane.erase(alerts)
 
     def expect_no_more(self, ids: Collection[str]) -> None:
         """What was `claimed` was offered, or will never be: the lanes may fetch it."""
@@ -130,7 +140,20 @@ class Dispatcher:
     async def _stopped(self, lane: Lane, *, gone: bool) -> None:
         await lane.stop()
         if gone:
-            await until_done(partial(self._parts.store.deliveries.abandon, lane.name, _NO_SUCH))
+            with suppress(TimeoutError):  # then the sweep does it
+                async with asyncio.timeout(_FAREWELL_S):
+                    await until_done(partial(self._parts.store.deliveries.abandon, lane.name, _NO_SUCH))
+
+    async def _watch(self) -> None:
+        """Wake lanes for which another notifier has stored something; where there is none, there is nothing to do."""
+        while True:
+            await asyncio.sleep(_WATCH_EVERY_S)
+            if not 0 < len(self._owned()) < self._partitions:
+                continue
+            with suppress(TryLater):  # lanes look by themselves now and then, and say so
+                for name in await self._parts.store.deliveries.unclaimed(_WATCHED):
+                    if name in self._lanes:
+                        self._lanes[name].look()
 
     async def _sweep(self) -> None:
         """Give up what is open for destinations that are gone: unknown twice, for news of one may be on its way."""
@@ -147,4 +170,5 @@ class Dispatcher:
 
 def lane_key(destination: Destination) -> str:
     """What destinations share that must have one owner."""
-    return f"slack {destination.channel}" if destination.channel is not None else destination.name
+    channel = destination.channel
+    return destination.name if channel is None else f"slack {channel.strip().removeprefix('#').lower()}"

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from common.alerts import Alert, StoredAlert, record_of
+import msgspec
+
+from common.alerts import Alert, Erasure, StoredAlert, record_of
 from common.contracts import RecordB
 from common.deliveries import Delivery, DeliveryKind, DeliveryState, delivery_id
 
@@ -32,8 +34,18 @@ def stored(alert: Alert, now_ms: int, keeping: Keeping) -> StoredAlert:
         matches=alert.matches,
         destinations=alert.destinations,
         raised_at=alert.raised_at,
+        offset=alert.offset,
         stored_at=now_ms,
         expires=after_days(now_ms, keeping.alerts_days),
+    )
+
+
+def erased(alert: StoredAlert, erasure: Erasure | None, now_ms: int) -> StoredAlert:
+    """`alert` without its record, if that was erased: a replay of the log must find it known."""
+    if erasure is None:
+        return alert
+    return msgspec.structs.replace(
+        alert, record="", record_id="", a_id="", matches=(), erased_at=now_ms, erased_by=erasure.offset
     )
 
 
@@ -56,6 +68,7 @@ def deliveries(alert: Alert, document: StoredAlert, now_ms: int, keeping: Keepin
             a_id=document.a_id,
             cooldown_seconds=alert.cooldown_seconds,
             group_seconds=alert.group_seconds,
+            size=len(msgspec.json.encode(alert)),
             detail=f"its record was {age_ms / 3_600_000:.1f} hours old" if too_old else None,
             expires=after_days(now_ms, keeping.deliveries_days),
         )

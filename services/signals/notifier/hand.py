@@ -7,11 +7,12 @@ from typing import Final
 import msgspec
 
 from common.clock import Clock
-from common.deliveries import Delivery, DeliveryKind
+from common.deliveries import Delivery, DeliveryKind, DeliveryState
 from signals.notifier.delivery_store import DeliveryStore
 from signals.notifier.settings import NotifierSettings
 
 MOST_IN_HAND: Final = 500
+MOST_HELD: Final = 5_000  # that leave in one digest
 
 
 class Hand:
@@ -51,6 +52,13 @@ class Hand:
         self._ids |= {delivery.id for delivery in deliveries}
         return True
 
+    def look(self) -> bool:
+        """Look into MongoDB at the next turn; returns False where the hand is full, and looks by itself later."""
+        if self._behind and len(self._ids) >= MOST_IN_HAND // 2:
+            return False
+        self._look_at = 0.0
+        return True
+
     def keep(self, delivery: Delivery) -> None:
         """Have in hand what was stored by its lane itself, claimed."""
         self._ids.add(delivery.id)
@@ -81,7 +89,24 @@ class Hand:
             self._look_at = now + self._settings.notifier_poll_ms / 1000
             await self._fetch()
         taken, self._offered = self._offered, []
-        return sorted(taken, key=lambda one: (one.created_at, one.id))
+        return sorted(taken, key=in_order)
+
+    async def take_held(self) -> list[Delivery]:
+        """What else is due and waits for a digest: one digest tells of all of it, however little a hand takes.
+
+        Raises:
+            TryLater: MongoDB is away; what was claimed until then is taken at the next turn.
+        """
+        while self._behind and len(self._ids) < MOST_HELD:
+            now_ms = self._clock.now_ms()
+            found = await self._store.held(self._name, self._me, now_ms, MOST_IN_HAND)
+            before = len(self._ids)
+            await self._claim(self._unknown(found), now_ms)
+            if len(self._ids) == before:
+                break
+        held = [one for one in self._offered if one.state is DeliveryState.HELD]
+        self._offered = [one for one in self._offered if one.state is not DeliveryState.HELD]
+        return held
 
     async def hold(self, delivery: Delivery) -> bool:
         """Whether `delivery` is ours for as long as an attempt may take; a claim that ends sooner is renewed."""
@@ -115,3 +140,8 @@ class Hand:
 
     def _unknown(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
         return [one for one in deliveries if one.id not in self._ids and one.id not in self._coming]
+
+
+def in_order(delivery: Delivery) -> tuple[int, str]:
+    """The order in which deliveries were made."""
+    return delivery.created_at, delivery.id

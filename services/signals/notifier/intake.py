@@ -3,22 +3,15 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-import msgspec
-import structlog
-
 from common import metrics
 from common.alerts import Alert, StoredAlert
 from common.clock import Clock
-from common.decoding import UNREADABLE
 from common.deliveries import Delivery, DeliveryState
-from common.kafka.batches import Batch, Entry, Partition
+from common.kafka.batches import Batch, Partition
 from signals.notifier.dispatcher import Dispatcher
-from signals.notifier.documents import Keeping, deliveries, stored
+from signals.notifier.documents import Keeping, after_days, deliveries, erased, stored
+from signals.notifier.reading import Read
 from signals.notifier.store import Store
-
-log = structlog.get_logger()
-
-_DECODER = msgspec.json.Decoder(Alert)
 
 
 class Intake:
@@ -42,24 +35,37 @@ class Intake:
             TryLater: MongoDB is away; some of the batch may have been stored.
             Reposition: another notifier applied it, or MongoDB lost what came before it.
         """
-        now_ms = self._clock.now_ms()
-        alerts = {alert.id: alert for alert in reversed(_read(batch.entries))}  # the first of each id
-        known = await self._store.known_alerts(alerts) if alerts else set()
-        fresh = [alert for id_, alert in reversed(alerts.items()) if id_ not in known]
+        now_ms, read = self._clock.now_ms(), Read.of(batch.entries)
+        for erasure in read.erasures.values():
+            self._dispatcher.erase(await self._store.erasing.erase(erasure, now_ms))
+        fresh = await self._fresh(read)
         documents = [stored(alert, now_ms, self._keeping) for alert in fresh]
+        erasures = {alert.id: read.erasure_of(alert) for alert in fresh}
         made = [
             self._dispatcher.claimed(delivery, now_ms)
             for alert, document in zip(fresh, documents, strict=True)
+            if erasures[alert.id] is None  # else nobody may be told
             for delivery in deliveries(alert, document, now_ms, self._keeping)
         ]
         try:
             inserted = await self._store.deliveries.insert(made)
-            await self._store.insert_alerts(documents)
+            await self._store.insert_alerts([erased(one, erasures[one.id], now_ms) for one in documents])
             self._hand_over([one for one in made if one.id in inserted], documents)
         finally:
             self._dispatcher.expect_no_more([one.id for one in made])
+        expires = after_days(now_ms, self._keeping.alerts_days)
+        await self._store.hits.count(batch.partition, read.places, batch.next_position, expires)
         await self._store.move(batch.partition, batch.position, batch.next_position)
-        self._count(len(batch.entries), fresh)
+        self._count(len(read.places), fresh)
+
+    async def _fresh(self, read: Read) -> list[Alert]:
+        """Those that are not stored, each id once; what was sent again behind its erasure is raised anew."""
+        alerts = read.distinct()
+        known = await self._store.known_alerts(alerts) if alerts else {}
+        for alert in [one for one in alerts.values() if _is_anew(one, known.get(one.id))]:
+            await self._store.erasing.forget([alert.id], alert.destinations)
+            del known[alert.id]
+        return [alert for alert in alerts.values() if alert.id not in known]
 
     def _hand_over(self, made: Sequence[Delivery], documents: Sequence[StoredAlert]) -> None:
         by_destination: dict[str, list[Delivery]] = defaultdict(list)
@@ -76,12 +82,5 @@ class Intake:
         metrics.ALERTS_REPEATED.inc(taken - len(fresh))
 
 
-def _read(entries: Sequence[Entry]) -> list[Alert]:
-    """The alerts of `entries`; what is none was written by something else than the scanner and is nobody's signal."""
-    alerts = []
-    for entry in entries:
-        try:
-            alerts.append(_DECODER.decode(entry.value or b""))
-        except UNREADABLE as error:
-            log.error("alert_unreadable", offset=entry.offset, detail=str(error))
-    return alerts
+def _is_anew(alert: Alert, erased_by: int | None) -> bool:
+    return erased_by is not None and alert.offset > erased_by

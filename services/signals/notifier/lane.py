@@ -11,6 +11,7 @@ from functools import partial
 from random import random
 from typing import Final, NamedTuple
 
+import msgspec
 import structlog
 
 from common import metrics
@@ -21,7 +22,7 @@ from common.destinations import Destination, DestinationKind, Silence
 from common.errors import TryLater
 from common.kafka.control import ControlTable, Versioned
 from signals.notifier.deciding import Deciding, closed
-from signals.notifier.hand import Hand
+from signals.notifier.hand import Hand, in_order
 from signals.notifier.mongo import SERVICE
 from signals.notifier.notices import notice_of
 from signals.notifier.outcomes import Outcome, Sender, Verdict, settled
@@ -30,6 +31,7 @@ from signals.notifier.patience import until_done, until_ended
 from signals.notifier.sending import Hands, Sending
 from signals.notifier.settings import NotifierSettings
 from signals.notifier.store import Store
+from signals.notifier.told import Told
 from signals.notifier.vitals import Vitals
 from signals.notifier.writing import Writing
 
@@ -64,7 +66,7 @@ class Lane:
         self._awake = asyncio.Event()
         hands = Hands(self._hold, self._attempt, self._settle, self._progress, self._drop, self._awake.set)
         self._sending = Sending(hands, parts.clock, pace, at_once)
-        self._alerts: dict[str, StoredAlert] = {}
+        self._told = Told(parts.store)
         self._vitals: Vitals | None = None
         self._work: asyncio.Task[None] | None = None
 
@@ -80,7 +82,7 @@ class Lane:
         if self._work is not None:
             await until_ended(self._work)
         self._sending.forget()
-        await self._sending.finish()
+        await self._sending.finish(self._parts.settings.lease_ms / 1000)
         with suppress(TryLater):
             await self._store.release(self.name, self._parts.me)
 
@@ -107,8 +109,17 @@ class Lane:
     def offer(self, deliveries: Sequence[Delivery], alerts: Sequence[StoredAlert]) -> None:
         """Take deliveries that were just stored, claimed for us."""
         if self._hand.offer(deliveries):
-            self._alerts |= {alert.id: alert for alert in alerts}
+            self._told.keep(alerts)
         self._awake.set()
+
+    def look(self) -> None:
+        """Look into MongoDB at once: others have stored something for us."""
+        if self._hand.look():
+            self._awake.set()
+
+    def erase(self, alerts: Collection[str]) -> None:
+        """Their records were erased: what is to be told of them is looked up again."""
+        self._told.drop(alerts)
 
     # --- turns ------------------------------------------------------------------------------------------------------
 
@@ -135,6 +146,8 @@ class Lane:
         vitals = await self._known_vitals()
         due = await self._hand.take()
         try:
+            if any(one.state is DeliveryState.HELD for one in due):
+                due += await self._hand.take_held()
             await self._go_on(due, vitals)
         except TryLater:
             self._hand.give_back(due)
@@ -146,7 +159,7 @@ class Lane:
             await self._refuse([one for one in due if one.kind is not DeliveryKind.TEST], refusal)
             due = [one for one in due if one.kind is DeliveryKind.TEST]
         new = [one for one in due if one.state is DeliveryState.NEW]
-        held = [one for one in due if one.state is DeliveryState.HELD]
+        held = sorted((one for one in due if one.state is DeliveryState.HELD), key=in_order)
         await self._deciding.recall({one.rule for one in (*new, *held)})  # from here on nothing fails
         decided = self._deciding.decide(new)
         pending = [one for one in due if one.state is DeliveryState.PENDING]
@@ -177,6 +190,7 @@ class Lane:
             if health is None or health.version != version:
                 health = DestinationHealth(id=self.name, version=version, changed_at=self._parts.clock.now_ms())
             self._vitals = Vitals(health, self._put_health, self._parts.clock, self._parts.settings)
+            self._pace.pause_until(health.paused_until)
         return self._vitals
 
     async def _put_health(self, health: DestinationHealth) -> None:
@@ -194,13 +208,17 @@ class Lane:
     async def _give_up(self, vitals: Vitals, why: str) -> None:
         """Send nothing more until the destination is written anew, and tell another one; what waits is given up."""
         if vitals.health.disabled_at is None:
-            await vitals.disable(why)
             log.error("destination_given_up", destination=self.name, why=why)
-            notice = notice_of(self.entry, why, self._parts.control.of(Destination), self._parts.clock.now_ms())
-            if notice is not None:
-                await until_done(partial(self._store.insert, [notice]))
+            await self._tell_another(why)  # first: whoever ends before the rest is done does all of it again
+            await vitals.disable(why)
         await until_done(partial(self._store.abandon, self.name, self._refusal(vitals) or why, unclaimed=True))
         self._awake.set()
+
+    async def _tell_another(self, why: str) -> None:
+        all_, now_ms = self._parts.control.of(Destination), self._parts.clock.now_ms()
+        notice = notice_of(self.entry, why, all_, await until_done(self._store.given_up), now_ms)
+        if notice is not None:
+            await until_done(partial(self._store.insert, [notice]))
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
@@ -211,22 +229,19 @@ class Lane:
         self._hand.drop([delivery.id])
 
     async def _attempt(self, delivery: Delivery) -> Outcome:
-        alerts = await until_done(partial(self._alerts_of, delivery))
+        alerts = await self._told.of(delivery)
         if alerts is None:
             return Outcome(Verdict.UNREADY, None)
+        left = [alert for alert in alerts if alert.erased_at is None]
+        if alerts and not left:
+            return Outcome(Verdict.ERASED, None)
+        shown = msgspec.structs.replace(delivery, total=delivery.total - (len(alerts) - len(left)))
         try:
-            return await self._sender.send(self.entry.value, delivery, alerts)
+            return await self._sender.send(self.entry.value, shown, left)
         except Exception as error:  # a message that we fail at must not stop all others
             log.exception("internal_error", delivery=delivery.id)
             failure = Attempt(at=self._parts.clock.now_ms(), latency_ms=0, error=f"a fault of ours: {error!r}"[:200])
             return Outcome(Verdict.UNREADY, failure)
-
-    async def _alerts_of(self, delivery: Delivery) -> list[StoredAlert] | None:
-        """The alerts that `delivery` tells of; None while they are not all stored."""
-        ids = delivery.members or ((delivery.alert,) if delivery.alert is not None else ())
-        missing = [id_ for id_ in ids if id_ not in self._alerts]
-        found = self._alerts | (await self._parts.store.alerts(missing) if missing else {})
-        return [found[id_] for id_ in ids] if all(id_ in found for id_ in ids) else None
 
     async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         now_ms = self._parts.clock.now_ms()
@@ -246,6 +261,8 @@ class Lane:
         """Write down what has arrived of a message, so that it is not sent again whatever happens."""
         metrics.DELIVERY_ATTEMPTS.labels(self.entry.value.kind, outcome.verdict).inc()
         await self._parts.writing.save([delivery])
+        if outcome.verdict is Verdict.PAUSED and self._vitals is not None:
+            await self._vitals.pause(self._pace.free_at)
 
     async def _save(self, deliveries: Sequence[Delivery]) -> None:
         """Write deliveries as they are now, after which they are out of our hands.
@@ -258,8 +275,7 @@ class Lane:
         if deliveries:
             await self._parts.writing.save(deliveries)
             self._hand.drop([one.id for one in deliveries])
-            for one in deliveries:
-                self._alerts.pop(one.alert or "", None)
+            self._told.drop([one.alert for one in deliveries])
 
     async def _save_members(self, digest: Delivery) -> None:
         fields = {"state": digest.state.value, "delivered_at": digest.delivered_at, "detail": digest.detail}

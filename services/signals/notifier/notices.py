@@ -1,6 +1,6 @@
 """Who is told that a destination was given up, and what. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from common.alerts import Severity
 from common.deliveries import Delivery, DeliveryKind, DeliveryState
@@ -12,10 +12,23 @@ _KEPT_DAYS = 90
 
 
 def notice_of(
-    failed: Versioned[Destination], why: str, all_: Iterable[Versioned[Destination]], now_ms: int
+    failed: Versioned[Destination],
+    why: str,
+    all_: Iterable[Versioned[Destination]],
+    given_up: Mapping[str, int],
+    now_ms: int,
 ) -> Delivery | None:
-    """The message that tells another destination of it; None where there is no other."""
-    others = sorted(entry.value.name for entry in all_ if entry.value.enabled and entry.value.name != failed.value.name)
+    """The message that tells another destination of it; None where there is no other.
+
+    Args:
+        failed: what was given up.
+        why: as people are told.
+        all_: the destinations that there are.
+        given_up: by name, the version of those that were given up before: nothing is sent there.
+        now_ms: the moment.
+    """
+    fit = [one for one in all_ if one.value.enabled and given_up.get(one.value.name) != one.version]
+    others = sorted(one.value.name for one in fit if one.value.name != failed.value.name)
     wanted = failed.value.fallback
     if not others:
         return None

@@ -11,7 +11,11 @@ from common.deliveries import MAX_ATTEMPTS_KEPT, Attempt, Delivery, DeliveryKind
 from common.destinations import Destination
 from signals.notifier.schedule import wait_ms
 
-UNREADY_MS: Final = 1_000  # its alerts are stored moments after it
+RECORD_ERASED: Final = "its record was erased"
+UNREADY_MS: Final = 1_000  # its alerts are stored moments after it, or once whoever stores them is back
+LONGEST_UNREADY_MS: Final = 60_000
+MISSED_FOR_MS: Final = 60 * 60 * 1000
+"""For how long alerts are looked for that are not there: they expired, or someone took them away."""
 
 
 class Verdict(StrEnum):
@@ -22,6 +26,7 @@ class Verdict(StrEnum):
     PAUSED = "paused"  # not now: the receiver asks for a pause, which is no failure
     CONTINUED = "continued"  # a part of it arrived, and there are more
     UNREADY = "unready"  # it could not be tried
+    ERASED = "erased"  # nothing is left to tell of
 
 
 class Outcome(NamedTuple):
@@ -55,8 +60,10 @@ def settled(
             return msgspec.structs.replace(tried, state=DeliveryState.DELIVERED, delivered_at=now_ms, detail=None)
         case Verdict.REFUSED | Verdict.GONE:
             return _given_up(tried, outcome)
+        case Verdict.ERASED:
+            return msgspec.structs.replace(tried, state=DeliveryState.ERASED, detail=RECORD_ERASED)
         case Verdict.UNREADY if outcome.attempt is None:
-            return msgspec.structs.replace(tried, state=DeliveryState.PENDING, due_at=now_ms + UNREADY_MS)
+            return _unready(tried, now_ms)
         case _:
             wait = wait_ms(max(1, tried.tries), outcome.asked_ms, random, factor)
             return _again(tried, outcome, None if wait is None else now_ms + wait)
@@ -77,6 +84,14 @@ def _again(tried: Delivery, outcome: Outcome, due_at: int | None) -> Delivery:
     if due_at is None or tried.kind is DeliveryKind.TEST:
         return _given_up(tried, outcome)
     return msgspec.structs.replace(tried, state=DeliveryState.PENDING, due_at=due_at)
+
+
+def _unready(tried: Delivery, now_ms: int) -> Delivery:
+    since = tried.missed_since or now_ms
+    if now_ms - since >= MISSED_FOR_MS:
+        return msgspec.structs.replace(tried, state=DeliveryState.FAILED, detail="its alert is not there any more")
+    wait_ms = min(LONGEST_UNREADY_MS, max(UNREADY_MS, now_ms - since))  # twice as long each time
+    return msgspec.structs.replace(tried, state=DeliveryState.PENDING, due_at=now_ms + wait_ms, missed_since=since)
 
 
 def _given_up(tried: Delivery, outcome: Outcome) -> Delivery:

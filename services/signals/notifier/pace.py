@@ -18,4 +18,8 @@ class Pace:
 
     def pause(self, now_ms: int, for_ms: int) -> None:
         """The receiver asked for a pause."""
-        self.free_at = max(self.free_at, now_ms + for_ms)
+        self.pause_until(now_ms + for_ms)
+
+    def pause_until(self, ms: int) -> None:
+        """The same, by the clock."""
+        self.free_at = max(self.free_at, ms)

@@ -76,10 +76,12 @@ class Sending:
         self._again.waiting.clear()
         return forgotten
 
-    async def finish(self) -> None:
-        """Wait for what is on its way."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+    async def finish(self, within_s: float) -> None:
+        """Wait for what is on its way; what takes longer is left to whoever comes next, as after a kill."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=within_s)
+            for task in late:
+                task.cancel()
 
     def check(self) -> None:
         """Raise what a message failed at, if it was a fault of ours."""

@@ -19,6 +19,8 @@ from common.errors import CannotStart, Reposition, unfit_secret
 from common.kafka.batches import Partition
 from common.settings import MongoSettings
 from signals.notifier.delivery_store import DeliveryStore
+from signals.notifier.erasure_store import ErasureStore
+from signals.notifier.hits_store import HitsStore
 from signals.notifier.mongo import SERVICE, Document, insert, translated, with_ids
 
 _EXPIRY: Final = IndexModel([("expires", ASCENDING)], expireAfterSeconds=0)
@@ -26,11 +28,13 @@ ALERT_INDEXES: Final = [
     IndexModel([("raised_at", DESCENDING), ("_id", ASCENDING)]),
     IndexModel([("rule", ASCENDING), ("raised_at", DESCENDING), ("_id", ASCENDING)]),
     IndexModel([("a_id", ASCENDING), ("raised_at", DESCENDING), ("_id", ASCENDING)]),
+    IndexModel([("record_id", ASCENDING)]),  # what an erasure takes
     _EXPIRY,
 ]
 DELIVERY_INDEXES: Final = [
     IndexModel([("destination", ASCENDING), ("due_at", ASCENDING)]),  # what is open
     IndexModel([("destination", ASCENDING), ("rule", ASCENDING), ("left_at", DESCENDING)]),  # what left last
+    IndexModel([("destination", ASCENDING), ("left_at", DESCENDING)]),  # how much left of late
     IndexModel([("created_at", DESCENDING), ("_id", ASCENDING)]),
     IndexModel([("destination", ASCENDING), ("created_at", DESCENDING), ("_id", ASCENDING)]),
     IndexModel([("state", ASCENDING), ("created_at", DESCENDING), ("_id", ASCENDING)]),
@@ -60,7 +64,10 @@ class Store:
         self._alerts = database[Collections.ALERTS]
         self._positions = database[Collections.POSITIONS]
         self._kept = database[Collections.DELIVERIES]
+        self._counted = database[Collections.RULE_HITS]
         self.deliveries = DeliveryStore(self._kept, database[Collections.DESTINATIONS])
+        self.erasing = ErasureStore(self._alerts, self._kept)
+        self.hits = HitsStore(self._counted)
 
     async def close(self) -> None:
         with pymongo.timeout(_FAREWELL_S):  # the driver takes leave of the server, which may no longer answer
@@ -78,6 +85,7 @@ class Store:
             with pymongo.timeout(_INDEX_TIMEOUT_S):
                 await self._alerts.create_indexes(ALERT_INDEXES)
                 await self._kept.create_indexes(DELIVERY_INDEXES)
+                await self._counted.create_indexes([_EXPIRY])
 
     # --- positions --------------------------------------------------------------------------------------------------
 
@@ -110,9 +118,11 @@ class Store:
 
     # --- alerts -----------------------------------------------------------------------------------------------------
 
-    async def known_alerts(self, ids: Collection[str]) -> set[str]:
-        """Those of `ids` that are stored already."""
-        return {document["_id"] for document in await with_ids(self._alerts, ids, {"_id": 1})}
+    async def known_alerts(self, ids: Collection[str]) -> dict[str, int | None]:
+        """Those of `ids` that are stored already, and the offset of the tombstone that erased their record, if any."""
+        found = await with_ids(self._alerts, ids, {"erased_by": 1})
+        erased = ((document["_id"], document.get("erased_by")) for document in found)
+        return {id_: None if by is None else int(by) for id_, by in erased}
 
     async def alerts(self, ids: Collection[str]) -> dict[str, StoredAlert]:
         """The alerts of `ids`; those that are not stored are left out."""

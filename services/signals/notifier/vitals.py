@@ -43,6 +43,11 @@ class Vitals:
         self.health = msgspec.structs.replace(self.health, disabled_at=now_ms, last_error=why, changed_at=now_ms)
         await self._put(self.health)
 
+    async def pause(self, until_ms: int) -> None:
+        """Write down that the receiver asked for a pause: whoever has the destination next keeps it."""
+        self.health = msgspec.structs.replace(self.health, paused_until=until_ms, changed_at=self._clock.now_ms())
+        await self._put(self.health)
+
     async def _succeeded(self) -> None:
         self.breaker.succeeded()
         if self.health.failures:

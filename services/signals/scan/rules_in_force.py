@@ -3,11 +3,14 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from typing import Final
 
 import structlog
 
 from common import metrics
+from common.contracts import Stream
 from common.errors import TryLater
 from common.kafka.control import ControlTable
 from matching.matcher import CompileError, Matcher
@@ -28,6 +31,7 @@ class RulesInForce:
         self._control = control
         self._matcher: Matcher | None = None
         self._tried: Sequence[VersionedRule] | None = None
+        self._names: AbstractSet[str] = frozenset()
         self._as_of = -1
         self._problem: str | None = "no rules have been read yet"
 
@@ -41,6 +45,11 @@ class RulesInForce:
         if self._matcher is None:
             raise TryLater(f"no rules are in force: {self._problem}")
         return self._matcher
+
+    @property
+    def names(self) -> AbstractSet[str]:
+        """The rules that control has."""
+        return self._names
 
     def problem(self) -> str | None:
         """Readiness: why the newest rules are not in force, or None. Any thread may ask."""
@@ -59,11 +68,20 @@ class RulesInForce:
             return
         rules = [VersionedRule(rule, version) for rule, version in self._control.of(Rule)]
         rules.sort(key=lambda one: one.version)
+        self._forget_others({one.rule.name for one in rules})
         if rules != self._tried:
             await self._put_in_force(rules, as_of)
         self._tried, self._as_of = rules, as_of
         if self._problem is None:
             metrics.RULES_AS_OF.set(as_of)
+
+    def _forget_others(self, names: AbstractSet[str]) -> None:
+        """Take the metrics of rules that are gone away: names come and go for years."""
+        for rule in self._names - names:
+            for stream in Stream:
+                with suppress(KeyError):
+                    metrics.RULE_HITS.remove(rule, stream)
+        self._names = names
 
     async def _put_in_force(self, rules: Sequence[VersionedRule], as_of: int) -> None:
         started = time.perf_counter()

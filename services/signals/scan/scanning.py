@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from common.alerts import Alert, Span
+from common.alerts import Alert, Erasure, Span
 from common.contracts import Record, Stream
 from common.errors import Refused
 from common.kafka.batches import Entry
@@ -28,15 +28,17 @@ MAX_ALERT_BYTES: Final = 8 * 1024 * 1024
 
 @dataclass
 class Scanned:
-    """What messages came to. Each is counted once: in `records`, `tombstones` or `refusals`."""
+    """What messages came to. Each is counted once: in `records`, `erased` or `refusals`."""
 
     alerts: dict[str, Message] = field(default_factory=dict)
-    """By id: the same text twice in a batch is one alert."""
+    """By id: the same text twice in a batch is one alert, unless its record was erased in between."""
+    raised_on: dict[str, set[str]] = field(default_factory=dict)
+    """The ids of `alerts` by the record that they are of."""
     refusals: list[Refusal] = field(default_factory=list)
     hits: Counter[str] = field(default_factory=Counter)
     """How often each rule held, repetitions included."""
+    erased: list[Erasure] = field(default_factory=list)
     records: int = 0
-    tombstones: int = 0
     slow: int = 0
     """Records on which the set of regexes gave up, so that each regex was looked for by itself."""
     ingested_us: list[int] = field(default_factory=list)
@@ -46,7 +48,7 @@ class Scanned:
     @property
     def taken(self) -> int:
         """How many messages it is about."""
-        return self.records + self.tombstones + len(self.refusals)
+        return self.records + len(self.erased) + len(self.refusals)
 
 
 def scan(matcher: Matcher, stream: Stream, entries: Sequence[Entry], now_ms: int) -> Scanned:
@@ -64,13 +66,13 @@ def scan(matcher: Matcher, stream: Stream, entries: Sequence[Entry], now_ms: int
             scanned.refusals.append(Refusal(entry, refused.code, refused.detail))
             continue
         if isinstance(record, str):
-            scanned.tombstones += 1
+            _erase(scanned, Erasure(stream=stream, record_id=record, offset=entry.offset))
             continue
         try:
             hits = _hits(matcher, stream, record, scanned)
             if hits:
-                alerts = [alert_of(hit, stream, record, entry.value or b"", now_ms) for hit in hits]
-                _take(scanned, entry, alerts)
+                alerts = [alert_of(hit, stream, record, entry, now_ms) for hit in hits]
+                _take(scanned, entry, record.id, alerts)
                 scanned.ingested_us.append(record.ingested_at)
         except BaseException as error:  # noqa: BLE001  # a panic of an engine is no Exception; one record stops nobody
             detail = f"The rules failed on it: {type(error).__name__}: {error}"
@@ -88,7 +90,14 @@ def _hits(matcher: Matcher, stream: Stream, record: Record, scanned: Scanned) ->
         return matcher.match_singly(stream, record)
 
 
-def _take(scanned: Scanned, entry: Entry, alerts: Sequence[Alert]) -> None:
+def _erase(scanned: Scanned, erasure: Erasure) -> None:
+    scanned.erased.append(erasure)
+    for alert in scanned.raised_on.pop(erasure.record_id, ()):
+        del scanned.alerts[alert]
+
+
+def _take(scanned: Scanned, entry: Entry, record_id: str, alerts: Sequence[Alert]) -> None:
+    scanned.raised_on.setdefault(record_id, set()).update(alert.id for alert in alerts)
     traced = [header for header in entry.headers if header[0] == TRACEPARENT]
     for alert in alerts:
         scanned.hits[alert.rule] += 1
@@ -98,8 +107,8 @@ def _take(scanned: Scanned, entry: Entry, alerts: Sequence[Alert]) -> None:
             scanned.alert_bytes += len(value)
 
 
-def alert_of(hit: Hit, stream: Stream, record: Record, raw: bytes, now_ms: int) -> Alert:
-    """The alert of a hit on `record`, which stands as `raw` in the log."""
+def alert_of(hit: Hit, stream: Stream, record: Record, entry: Entry, now_ms: int) -> Alert:
+    """The alert of a hit on `record`, which stands as `entry` in the log."""
     rule = hit.rule
     return Alert(
         id=alert_id(rule.name, hit.revision, stream, record.id, record.text),
@@ -108,12 +117,13 @@ def alert_of(hit: Hit, stream: Stream, record: Record, raw: bytes, now_ms: int) 
         match_revision=hit.revision,
         severity=rule.severity,
         stream=stream,
-        record=msgspec.Raw(raw),
+        record=msgspec.Raw(entry.value or b""),
         matches=tuple(_shown(hit.spans)),
         destinations=rule.destinations,
         cooldown_seconds=rule.cooldown_seconds,
         group_seconds=rule.group_seconds,
         raised_at=now_ms,
+        offset=entry.offset,
     )
 
 

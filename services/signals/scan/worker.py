@@ -6,12 +6,15 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from common import metrics
+from common.alerts import erasure_keys
 from common.clock import Clock
 from common.contracts import ALERTS, RECORDS, Stream
 from common.kafka.batches import Batch, Entry, Partition
 from common.kafka.group_offsets import GroupOffsets
-from common.kafka.producer import Producer
+from common.kafka.producer import Message, Producer
 from common.kafka.rejections import Rejections, put_aside
 from signals.scan.rules_in_force import RulesInForce
 from signals.scan.scanning import Scanned, scan
@@ -72,15 +75,19 @@ class Worker:
         )
         if scanned.alerts:
             await self._producer.publish(ALERTS, list(scanned.alerts.values()))
+        if scanned.erased:
+            keys = erasure_keys(await self._producer.partitions(ALERTS))
+            values = [msgspec.json.encode(one) for one in scanned.erased]
+            await self._producer.publish(ALERTS, [Message(key, value, now_ms) for value in values for key in keys])
         self._count(stream, scanned)
         return scanned.taken
 
     def _count(self, stream: Stream, scanned: Scanned) -> None:
-        outcomes = {"applied": scanned.records, "erased": scanned.tombstones, "rejected": len(scanned.refusals)}
+        outcomes = {"applied": scanned.records, "erased": len(scanned.erased), "rejected": len(scanned.refusals)}
         for outcome, count in outcomes.items():
             metrics.APPLIED.labels(SERVICE, stream, outcome).inc(count)
-        for rule, count in scanned.hits.items():
-            metrics.RULE_HITS.labels(rule, stream).inc(count)
+        for rule in scanned.hits.keys() & self._rules.names:  # one that is gone meanwhile has no metric any more
+            metrics.RULE_HITS.labels(rule, stream).inc(scanned.hits[rule])
         metrics.ALERTS_WRITTEN.labels(stream).inc(len(scanned.alerts))
         metrics.SLOW_SCANS.labels(stream).inc(scanned.slow)
         now_us, age = self._clock.now_us(), metrics.RECORD_AGE.labels(SERVICE, stream)

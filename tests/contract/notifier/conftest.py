@@ -14,7 +14,7 @@ from aiohttp import web
 from pymongo import AsyncMongoClient
 from standardwebhooks import Webhook
 
-from common.alerts import Alert, Severity, Span
+from common.alerts import Alert, Erasure, Severity, Span, StoredAlert, erasure_keys
 from common.clock import Clock, ManualClock, SystemClock
 from common.concurrency import all_of
 from common.contracts import ALERTS, Collections, ControlKind, RecordB, Stream
@@ -110,6 +110,15 @@ class Bench:
             ALERTS, [Message(alert.id.encode(), msgspec.json.encode(alert), alert.raised_at) for alert in alerts]
         )
 
+    async def erase(self, record_id: str, offset: int, stream: Stream = Stream.B) -> None:
+        """Write into the log that an id was erased, as the scanner does."""
+        erasure = msgspec.json.encode(Erasure(stream=stream, record_id=record_id, offset=offset))
+        keys = erasure_keys(await self.producer.partitions(ALERTS))
+        await self.producer.publish(ALERTS, [Message(key, erasure, 1) for key in keys])
+
+    async def alert(self, id_: str) -> StoredAlert:
+        return msgspec.convert(await self.database[Collections.ALERTS].find_one({"_id": id_}), StoredAlert)
+
     async def deliveries(self, **fields: Any) -> list[Delivery]:
         found = await self.database[Collections.DELIVERIES].find(fields).sort([("created_at", 1), ("_id", 1)]).to_list()
         return msgspec.convert(found, list[Delivery])
@@ -128,6 +137,10 @@ class Bench:
 
     async def count(self, state: str, count: int) -> bool:
         return (await self.states()).count(state) == count
+
+    async def hits_are(self, rule: str, hits: int) -> bool:
+        found = await self.database[Collections.RULE_HITS].find({"rule": rule}).to_list()
+        return sum(one["hits"] for one in found) == hits
 
     async def until_health(self, name: str, *, failures: int) -> dict[str, Any]:
         """How a destination does, once it has failed so often in a row."""

@@ -36,7 +36,7 @@ async def test_an_alert_is_stored_and_delivered(
 async def test_a_repeated_alert_tells_nobody_again(
     bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert]
 ) -> None:
-    """Whether it comes in the same batch, later, or to a notifier that was started anew."""
+    """Whether it comes in the same batch, later, or to a notifier that was started anew; each is another hit."""
     await bench.destination("ops", url=receiver.url)
     alert, other = an_alert("b-1"), an_alert("b-2")
     async with notifying():
@@ -46,6 +46,7 @@ async def test_a_repeated_alert_tells_nobody_again(
     async with notifying():
         await bench.raise_(alert, other)
         await bench.until(lambda: len(receiver.messages) >= 2)
+        await bench.until(lambda: bench.hits_are("refunds", 5))
     assert receiver.alerts == ["b-1", "b-2"]
 
 

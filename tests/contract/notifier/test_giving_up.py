@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from common.alerts import Alert
-from common.deliveries import DeliveryState
+from common.deliveries import DeliveryState, DestinationHealth
+from signals.notifier.delivery_store import DeliveryStore
 
 HOUR_MS = 3_600_000
 GONE = "the receiver answered 410: it wants nothing more"
@@ -66,18 +68,35 @@ async def test_a_receiver_that_is_gone_is_told_of_elsewhere(
 async def test_days_of_failure_give_a_destination_up(
     bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
 ) -> None:
-    """What is open is kept as failed, and another destination is told since when."""
+    """What is open is kept as failed, and another destination, not one that was given up too, is told since when.
+
+    The notice is written first: whoever ends in between gives the destination up once more, and tells of it once.
+    """
+    seen, put_health = list[int](), DeliveryStore.put_health
+
+    async def put(store: DeliveryStore, health: DestinationHealth) -> None:
+        if health.disabled_at is not None:
+            seen.append(len(await bench.deliveries(kind="notice")))
+        await put_health(store, health)
+
     receiver.answer = lambda message: web.Response(status=500 if message["type"] == "alert.fired" else 200)
     await bench.destination("ops", url=receiver.url)
     await bench.destination("team", url=receiver.url)
-    async with notifying(clock, give_up_hours=1):
-        await bench.raise_(an_alert("b-1"))
-        await bench.until_health("ops", failures=1)
-        clock.advance(ms=HOUR_MS + 1)
-        await bench.until(lambda: [one for one in receiver.messages if one["type"] == "destination.disabled"])
-        await bench.until(lambda: bench.count("failed", 1))
+    version = await bench.destination("apps", url=receiver.url)
+    apps = {"_id": "apps", "version": version, "disabled_at": clock.now_ms(), "changed_at": clock.now_ms()}
+    await bench.database["destinations"].insert_one(apps)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(DeliveryStore, "put_health", put)
+        async with notifying(clock, give_up_hours=1):
+            await bench.raise_(an_alert("b-1"))
+            await bench.until_health("ops", failures=1)
+            clock.advance(ms=HOUR_MS + 1)
+            await bench.until(lambda: [one for one in receiver.messages if one["type"] == "destination.disabled"])
+            await bench.until(lambda: bench.count("failed", 1))
     (notice,) = [one for one in receiver.messages if one["type"] == "destination.disabled"]
     assert "nothing has arrived for 1 hours; last: answered 500" in notice["data"]["text"]
+    assert [one.destination for one in await bench.deliveries(kind="notice")] == ["team"]
+    assert seen == [1]
 
 
 async def test_a_destination_that_is_gone_leaves_nothing_open(

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from common.alerts import Alert, Severity
 from common.destinations import MuteHours
 
@@ -67,10 +69,16 @@ async def test_a_group_leaves_its_first_at_once_and_the_rest_in_one_digest(
     assert states(members) == ["delivered"] * 12
 
 
-async def test_a_large_digest_is_cut_into_parts_that_lose_nothing(
-    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
+async def test_a_large_digest_is_cut_into_parts_that_lose_nothing(  # noqa: PLR0917
+    bench: Any,
+    notifying: Any,
+    receiver: Any,
+    an_alert: Callable[..., Alert],
+    clock: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A hundred alerts a message; each says how many there are in all."""
+    """A hundred alerts a message; each says how many there are in all, also where that is more than a hand takes."""
+    monkeypatch.setattr("signals.notifier.hand.MOST_IN_HAND", 100)
     await bench.destination("ops", url=receiver.url)
     async with notifying(clock):
         await bench.raise_(an_alert("first", group_seconds=60))

@@ -10,7 +10,7 @@ from common.alerts import Alert
 from common.deliveries import Delivery, DeliveryState
 from common.destinations import DestinationKind
 from signals.notifier.delivery_store import DeliveryStore
-from signals.notifier.digests import digests
+from signals.notifier.digests import as_members, digests
 from signals.notifier.mongo import document_of
 
 
@@ -43,6 +43,26 @@ async def test_two_notifiers_share_the_work_and_send_nothing_twice(
     assert len(ids) == len(set(ids)) == 60 * len(names)
 
 
+async def test_what_another_stored_is_sent_at_once(
+    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert]
+) -> None:
+    """However seldom a lane looks by itself: where notifiers share the work, each watches for what is new."""
+    names = [f"d{n}" for n in range(6)]
+    for name in names:
+        await bench.destination(name, url=receiver.url)
+
+    async def sharing() -> bool:  # each has something to send, for a lane looks when it begins
+        await bench.raise_(an_alert(destinations=names))
+        return len(receiver.messages) > len(names)
+
+    async with notifying(notifier_poll_ms=60_000), notifying(notifier_poll_ms=60_000):
+        await bench.until(sharing)
+        stored = [an_alert(destinations=names) for _ in range(9)]
+        await bench.raise_(*stored)
+        wanted = {f"{alert.id}-{name}" for alert in stored for name in names}
+        await bench.until(lambda: wanted <= {one["id"] for one in receiver.messages})
+
+
 async def test_what_another_held_is_sent_once_its_claim_has_lapsed(
     bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
 ) -> None:
@@ -68,11 +88,19 @@ async def test_what_another_held_is_sent_once_its_claim_has_lapsed(
     assert {one.attempts[-1].at for one in await bench.deliveries()} == {lapses}
 
 
+@pytest.mark.parametrize("written", [0, 2], ids=["none", "some"])
 @pytest.mark.parametrize("arrived", [False, True], ids=["before it was sent", "after"])
 async def test_a_digest_whose_maker_was_killed_takes_its_members_along(
-    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any, *, arrived: bool
+    bench: Any,
+    notifying: Any,
+    receiver: Any,
+    an_alert: Callable[..., Alert],
+    clock: Any,
+    *,
+    arrived: bool,
+    written: int,
 ) -> None:
-    """It was stored, its members were not yet written down: they leave in it alone, and say what became of it."""
+    """It was stored, not all of its members were written down: they leave in it alone, and say what became of it."""
     await bench.destination("ops", url=receiver.url)
     grouped = {"group_seconds": 60}
     async with notifying(clock):
@@ -81,9 +109,13 @@ async def test_a_digest_whose_maker_was_killed_takes_its_members_along(
         await bench.raise_(*(an_alert(f"b-{n}", **grouped) for n in range(3)))
         await bench.until(lambda: bench.count("held", 3))
     clock.advance(ms=60_000)
-    (digest,) = digests(await bench.deliveries(state="held"), DestinationKind.WEBHOOK, clock.now_ms())
+    held = await bench.deliveries(state="held")
+    (digest,) = digests(held, DestinationKind.WEBHOOK, clock.now_ms())
     done = {"state": DeliveryState.DELIVERED, "due_at": None, "delivered_at": clock.now_ms()} if arrived else {}
-    await bench.database["deliveries"].insert_one(document_of(msgspec.structs.replace(digest, **done)))
+    digest = msgspec.structs.replace(digest, **done)
+    await bench.database["deliveries"].insert_one(document_of(digest))
+    for member in as_members(digest, held[:written], clock.now_ms()):
+        await bench.database["deliveries"].replace_one({"_id": member.id}, document_of(member))
     async with notifying(clock):
         await bench.until(lambda: bench.count("delivered", 5))
     assert [one["id"] for one in receiver.messages[1:]] == ([] if arrived else [digest.id])

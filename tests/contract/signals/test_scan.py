@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable
 from itertools import count
 
+import msgspec
 import pytest
 from prometheus_client import REGISTRY
 
-from common.alerts import Severity, Span, record_of
+from common.alerts import ERASURE_KEY, Erasure, Severity, Span, record_of
 from common.contracts import REJECTED, ControlKind, RecordA, Stream
 from common.kafka.producer import Message
 from common.kafka.rejections import read_rejection
@@ -60,7 +61,7 @@ async def test_an_alert_tells_all_that_a_notifier_needs(log, scanning, a_b) -> N
 
 
 async def test_a_rule_is_in_force_changed_disabled_and_deleted_without_a_restart(log, scanning, a_b) -> None:
-    """Within a second of each write, but for what else the machine is doing, records go by it."""
+    """Within a second of each write, but for what else the machine is doing, records go by it; its metrics go too."""
     numbers, took_s = count(), []
 
     async def write(rule: Rule | None) -> int:
@@ -76,6 +77,9 @@ async def test_a_rule_is_in_force_changed_disabled_and_deleted_without_a_restart
     def applied() -> float:
         return metric("records_applied_total", service="scan", stream="b", outcome="applied")
 
+    def hits() -> float | None:
+        return REGISTRY.get_sample_value("twinstream_rule_hits_total", {"rule": "refunds", "stream": "b"})
+
     async with scanning():
         versions = [await write(RULE)]
         await send("refund")
@@ -86,8 +90,10 @@ async def test_a_rule_is_in_force_changed_disabled_and_deleted_without_a_restart
         await send("chargeback")
         versions.append(await write(RULE))
         await send("refund")
+        assert hits()
         await write(None)
         await send("refund")
+        assert hits() is None
         found = await log.raised(lambda found: len(found) >= 3)
     assert [alert.rule_version for alert in found] == versions
     assert [record_of(alert).id for alert in found] == ["b-0", "b-2", "b-4"]
@@ -146,6 +152,23 @@ async def test_ids_are_those_of_the_text_not_of_the_message(log, scanning, a_b, 
         found = await log.raised(lambda found: len({alert.id for alert in found}) >= 3)
     assert len({alert.id for alert in found}) == 3
     assert {alert.cooldown_seconds for alert in found} >= {60, 5}
+
+
+async def test_an_erasure_stands_behind_the_alerts_of_its_record(log, scanning, a_b) -> None:
+    """In every partition, for alerts of one record are in several; with the place of its tombstone in the log."""
+    await log.put(RULE)
+    async with scanning():
+        await log.send(a_b("b-1", "refund"), a_b("b-1", "refund!"), a_b("b-1", "refund?"))
+        found = await log.raised(lambda found: len(found) == 3)
+        await log.producer.publish("records.b", [Message(b"b-1", None, 1)])
+        await log.send(a_b("b-1", "refund"))
+        await log.raised(lambda found: len(found) == 4)
+    assert {alert.offset for alert in found[:3]} == {0, 1, 2}
+    assert found[3].offset == 4
+    erasures = [entry for entry in await log.read("alerts") if entry.key.startswith(ERASURE_KEY)]
+    assert sorted(entry.partition for entry in erasures) == [0, 1, 2]
+    erasure = Erasure(stream=Stream.B, record_id="b-1", offset=3)
+    assert {msgspec.json.decode(entry.value, type=Erasure) for entry in erasures} == {erasure}
 
 
 async def test_what_is_no_record_is_put_aside_and_stops_nobody(log, scanning, a_b) -> None:

@@ -99,9 +99,11 @@ def test_alerts_are_acknowledged_and_resolved(service, command) -> None:
 
 def test_rules_are_counted(service, command) -> None:
     """Since a moment."""
-    answers(service, page({"rule": "refunds", "count": 1234, "last_raised_at": "2026-11-23T08:00:01.262Z"}))
+    counts = {"rule": "refunds", "count": 1234, "last_raised_at": "2026-11-23T08:00:01.262Z", "hits": 56789}
+    answers(service, page(counts))
     result = command("alerts", "counts", "--since", "2026-11-23T00:00:00Z", "--no-json")
     assert "1,234" in result.out
+    assert "56,789" in result.out
     assert service.requests[0].path == "/v1/alerts/counts?since=2026-11-23T00%3A00%3A00Z"
 
 

@@ -29,6 +29,8 @@ DRIVERS = {
         "services/query-api/query_api/rejected_store.py",
         "services/query-api/query_api/alert_store.py",
         "services/aggregates/documents.py",
+        "services/signals/notifier/erasure_store.py",
+        "services/signals/notifier/hits_store.py",
         "services/signals/notifier/mongo.py",
         "services/signals/notifier/store.py",
         "services/signals/notifier/delivery_store.py",

@@ -9,7 +9,7 @@ import pytest
 
 from common.deliveries import Delivery, DeliveryKind, DeliveryState
 from common.errors import TryLater
-from signals.notifier.hand import Hand
+from signals.notifier.hand import MOST_IN_HAND, Hand
 from signals.notifier.settings import NotifierSettings
 
 NOW = 1_795_420_800_000
@@ -39,6 +39,9 @@ class Store:
         await asyncio.sleep(0)
         found = [one for one in self.stored if kind in {None, one.kind}]
         return [msgspec.structs.replace(one) for one in found[:limit]]
+
+    async def held(self, _name: str, _me: str, _now_ms: int, limit: int) -> list[Delivery]:
+        return [one for one in self.stored if one.id not in self.claims][:limit]
 
     async def claim(self, ids: Sequence[str], *_: Any) -> set[str]:
         await asyncio.sleep(0)
@@ -111,6 +114,34 @@ async def test_what_was_expected_and_never_offered_is_fetched(hand: Hand, store:
     assert await turns(hand, 1) == []
     hand.expect_no_more(["d"])
     assert await turns(hand, 2) == ["d"]
+
+
+async def test_one_digest_takes_all_that_is_due_for_it(hand: Hand, store: Store) -> None:
+    """However many more they are than a hand takes otherwise; where MongoDB is away meanwhile, none is lost."""
+    store.stored = [a_delivery(f"d{n:04}", state=DeliveryState.HELD) for n in range(MOST_IN_HAND * 5 // 2)]
+    taken = await hand.take()
+    assert len(taken) == MOST_IN_HAND
+    store.away = True
+    with pytest.raises(TryLater):
+        await hand.take_held()
+    hand.give_back(taken)
+    store.away = False
+    taken = [*await hand.take(), *await hand.take_held()]
+    assert sorted(one.id for one in taken) == [one.id for one in store.stored]
+
+
+async def test_whoever_is_woken_looks_at_once(hand: Hand, store: Store) -> None:
+    """Into MongoDB, long before the next look is due, unless the hand is full."""
+    hand._settings = hand._settings.model_copy(update={"notifier_poll_ms": 60_000})
+    assert await hand.take() == []
+    store.stored.append(a_delivery())
+    assert await hand.take() == []
+    assert hand.look()
+    assert [one.id for one in await hand.take()] == ["d"]
+    store.stored += [a_delivery(f"d{n:04}") for n in range(MOST_IN_HAND * 2)]
+    assert hand.look()
+    assert len(await hand.take()) > MOST_IN_HAND // 2
+    assert not hand.look()
 
 
 async def test_a_claim_that_could_not_be_renewed_is_no_claim(hand: Hand, store: Store, clock: Clock) -> None:

@@ -9,7 +9,7 @@ from common.deliveries import MAX_ATTEMPTS_KEPT, Attempt, Delivery, DeliveryKind
 from common.destinations import DestinationKind
 from signals.notifier.breaker import FIRST_REST_MS, LONGEST_REST_MS, THRESHOLD, Breaker
 from signals.notifier.digests import as_members, digests
-from signals.notifier.outcomes import UNREADY_MS, Outcome, Verdict, settled
+from signals.notifier.outcomes import LONGEST_UNREADY_MS, MISSED_FOR_MS, UNREADY_MS, Outcome, Verdict, settled
 from signals.notifier.pace import Pace
 from signals.notifier.schedule import WAITS_MS, wait_ms
 
@@ -115,6 +115,18 @@ def test_what_could_not_be_tried_is_no_try() -> None:
     assert after.due_at == NOW + UNREADY_MS
 
 
+def test_what_is_not_there_for_an_hour_is_given_up() -> None:
+    """It is looked for less and less often; called for again, it is looked for as long again."""
+    delivery, now, looks = a_delivery(), NOW, 0
+    while delivery.state is not DeliveryState.FAILED:
+        delivery = settled(delivery, Outcome(Verdict.UNREADY, None), now, lambda: 0.5)
+        assert (delivery.due_at or now) - now <= LONGEST_UNREADY_MS
+        now, looks = delivery.due_at or now, looks + 1
+    assert MISSED_FOR_MS <= now - NOW < MISSED_FOR_MS + LONGEST_UNREADY_MS
+    assert looks < 100
+    assert (delivery.detail, delivery.due_at) == ("its alert is not there any more", None)
+
+
 def test_the_log_of_attempts_forgets_the_oldest() -> None:
     """A delivery stays small, however often it is sent."""
     delivery = a_delivery()
@@ -140,4 +152,17 @@ def test_a_digest_goes_by_its_first_member() -> None:
     arrived = msgspec.structs.replace(made[1], state=DeliveryState.DELIVERED, due_at=None, delivered_at=NOW)
     late = as_members(arrived, held, NOW)
     assert {(one.state, one.delivered_at) for one in late} == {(DeliveryState.DELIVERED, NOW)}
+    assert len(digests(held, DestinationKind.SLACK, NOW)) == 1
+
+
+def test_a_digest_is_no_longer_than_receivers_take() -> None:
+    """Half a megabyte to a webhook, unless one alert alone is longer; Slack is told counts and a few excerpts."""
+    sizes = [100_000] * 12 + [600_000] + [1] * 3
+    held = [
+        a_delivery(id=f"{n}-ops", alert=str(n), state=DeliveryState.HELD, size=size) for n, size in enumerate(sizes)
+    ]
+    made = digests(held, DestinationKind.WEBHOOK, NOW)
+    assert [len(one.members) for one in made] == [5, 5, 2, 1, 3]
+    assert {(one.parts, one.total) for one in made} == {(5, 16)}
+    assert [member for one in made for member in one.members] == [one.alert for one in held]
     assert len(digests(held, DestinationKind.SLACK, NOW)) == 1

@@ -60,7 +60,7 @@ def a_delivery(id_: str, kind: DeliveryKind = DeliveryKind.ALERT, **fields: Any)
 
 async def turn(sending: Sending, breaker: Breaker) -> None:
     sending.start(breaker)
-    await sending.finish()
+    await sending.finish(within_s=10)
     sending.check()
 
 

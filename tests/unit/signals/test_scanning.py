@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from common.alerts import Alert
+from common.alerts import Alert, Erasure
 from common.contracts import MAX_TEXT_BYTES, RecordB, Stream
 from matching.matcher import CompileError, Matcher
 from matching.regexes import RegexSetError
@@ -43,10 +43,21 @@ def test_every_message_is_counted_once() -> None:
     rules = matcher(Rule(name="refunds", keywords=("refund",)), Rule(name="now", keywords=("now",)))
     same = [entry(n, "refund now", id="b-1") for n in (0, 1)]
     scanned = scan(rules, Stream.B, [*same, entry(2, ""), Entry(3, b"b", None), Entry(4, b"b", b"{")], 9)
-    assert (scanned.records, scanned.tombstones, len(scanned.refusals)) == (3, 1, 1)
+    assert (scanned.records, len(scanned.refusals)) == (3, 1)
+    assert scanned.erased == [Erasure(stream=Stream.B, record_id="b", offset=3)]
     assert (len(scanned.alerts), scanned.hits) == (2, {"refunds": 2, "now": 2})
     assert [refusal.code for refusal in scanned.refusals] == ["undecodable"]
     assert {message.headers for message in map(as_tuple, scanned.alerts.values())} == {(TRACE,)}
+
+
+def test_what_is_sent_again_behind_its_erasure_is_another_hit() -> None:
+    """And what came before it in the same batch is told to nobody."""
+    rules = matcher(Rule(name="refunds", keywords=("refund",)))
+    same = [entry(n, "refund", id="b-1") for n in (0, 2, 3)]
+    scanned = scan(rules, Stream.B, [same[0], Entry(1, b"b-1", None), *same[1:], entry(4, "refund", id="b-2")], 9)
+    written = [msgspec.json.decode(message.value or b"", type=Alert).offset for message in scanned.alerts.values()]
+    assert written == [2, 4]
+    assert scanned.taken == 5
 
 
 def as_tuple(message: Any) -> Any:

@@ -58,9 +58,10 @@ def lane() -> Iterator[Executor]:
 @pytest.fixture
 def worker(kafka: Kafka, lane: Executor) -> Worker:
     rules = [Rule(name=f"rule-{n}", keywords=("refund",)) for n in range(20)]
-    in_force = SimpleNamespace(matcher=Matcher.compile([VersionedRule(rule, n) for n, rule in enumerate(rules)]))
+    compiled = Matcher.compile([VersionedRule(rule, n) for n, rule in enumerate(rules)])
+    in_force = SimpleNamespace(matcher=compiled, names={rule.name for rule in rules})
     log: Any = kafka
-    return Worker(in_force, producer=log, rejections=log, committed=log, lane=lane, clock=SystemClock())  # type: ignore[arg-type]  # only its matcher is asked for
+    return Worker(in_force, producer=log, rejections=log, committed=log, lane=lane, clock=SystemClock())  # type: ignore[arg-type]  # no more of it is asked for
 
 
 def a_batch(records: int, text: str) -> Batch:
