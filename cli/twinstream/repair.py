@@ -28,12 +28,19 @@ class Audited(StrEnum):
 
 def rebuild(
     what: Annotated[Derived, typer.Argument(metavar="aggregates|documents", show_default=False, help="Whose data.")],
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Of documents: switch however many of the old ones are missing.")
+    ] = False,
 ) -> None:
     """Fill the windows or documents anew from the log while the old ones serve, compare, switch, delete the old ones.
 
-    Stopped, it leaves the old ones in force; killed, it goes on, or begins anew, when it is started again.
+    Stopped, it leaves the old ones in force; killed, it goes on, or begins anew, when it is started again. Documents of
+    which too many are missing do not take the place of the old ones: the exit status is 65.
     """
-    _run(f"{what}.rebuild")
+    if force and what is not Derived.DOCUMENTS:
+        raise typer.BadParameter("Only documents are held back.", param_hint="--force")
+    _run(f"{what}.rebuild", **({"TWINSTREAM_REBUILD_MISSING_PERCENT": "100"} if force else {}))
 
 
 def audit(
@@ -43,10 +50,10 @@ def audit(
     _run("aggregates.audit_lane")
 
 
-def _run(module: str) -> None:
+def _run(module: str, **settings: str) -> None:
     """Run a service's module where `up` would: it reads the same settings, and logs what it does."""
     try:
-        environment = {**profile_from_environment().environment(), **os.environ}
+        environment = {**profile_from_environment().environment(), **os.environ, **settings}
     except CannotStart as error:
         raise CliError("It cannot start", str(error)) from error
     ended = subprocess.run([sys.executable, "-m", module], env=environment, check=False)  # noqa: S603  # our own

@@ -104,6 +104,11 @@ QUERY: Final[dict[str, str]] = {
     "query_crashed": "The process that ran it ended by itself; nothing else was harmed.",
 }
 
+REBUILD: Final[dict[str, str]] = {
+    "too_many_missing": "More of the old documents are missing in the new ones than TWINSTREAM_REBUILD_MISSING_PERCENT "
+    "allows. The old ones stay in force: see whether the log lost records before you force it.",
+}
+
 RECORD: Final[dict[str, str]] = {
     "record_not_json": "The line or element is not JSON (NaN and Infinity are not JSON either).",
     "record_not_object": "A record is a JSON object.",

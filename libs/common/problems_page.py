@@ -1,6 +1,6 @@
 """Writes docs/errors.md out of the tables: `python -m common.problems_page > docs/errors.md`."""
 
-from common.problems import PROBLEMS, QUERY, RECORD
+from common.problems import PROBLEMS, QUERY, REBUILD, RECORD
 
 _HEAD = """\
 # Errors
@@ -34,7 +34,10 @@ def page() -> str:
         "`records.rejected`."
     )
     of_queries = f"\n## Of a query\n\nThese stand in `error` of a query in SQL that failed.\n\n{queries}\n"
-    return f"{_HEAD}\n## Of a request\n\n{problems}\n\n## Of a record\n\n{about}\n\n{records}\n{of_queries}"
+    rebuilds = _table(("code", "what is wrong"), [(f"`{code}`", meaning) for code, meaning in REBUILD.items()])
+    of_rebuilds = f"\n## Of a rebuild\n\n`twinstream rebuild` names them, and ends with status 65.\n\n{rebuilds}\n"
+    of_records = f"## Of a record\n\n{about}\n\n{records}\n"
+    return f"{_HEAD}\n## Of a request\n\n{problems}\n\n{of_records}{of_queries}{of_rebuilds}"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

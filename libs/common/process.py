@@ -11,12 +11,13 @@ from typing import Final, NoReturn, TypeVar
 import structlog
 import uvloop
 
-from common.errors import CannotStart, TryLater
+from common.errors import CannotStart, Refused, TryLater
 from common.settings import Settings, load
 from common.telemetry import configure_logging
 
 log = structlog.get_logger()
 
+EX_DATAERR: Final = 65  # sysexits.h: what it was given does not do, see the code that it names
 EX_TEMPFAIL: Final = 75  # sysexits.h: try again, whoever supervises
 EX_CONFIG: Final = 78  # sysexits.h: trying again will not help
 
@@ -31,7 +32,8 @@ _LONGEST_WAIT_S: Final = 5.0
 def main(service: str, settings_type: type[S], run: Callable[[S, asyncio.Event], Awaitable[None]]) -> NoReturn:
     """Run `run(settings, stop)` to its end; `stop` is set on SIGTERM and SIGINT.
 
-    Exits with 0 after a stop, 78 when the configuration must change, 75 when a store was away at the start.
+    Exits with 0 after a stop, 78 when the configuration must change, 75 when a store was away at the start, and 65 when
+    a command that runs to its end refuses to do it.
     """
     try:
         settings = load(settings_type)
@@ -42,6 +44,9 @@ def main(service: str, settings_type: type[S], run: Callable[[S, asyncio.Event],
     except CannotStart as error:
         print(f"{service} cannot start:\n{error}", file=sys.stderr)  # noqa: T201  # for whoever starts it
         sys.exit(EX_CONFIG)
+    except Refused as error:
+        print(f"{service} refuses ({error.code}):\n{error.detail}", file=sys.stderr)  # noqa: T201  # likewise
+        sys.exit(EX_DATAERR)
     except TryLater as error:
         log.error("start_failed", detail=str(error))  # the chain says no more than the message
         sys.exit(EX_TEMPFAIL)

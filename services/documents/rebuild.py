@@ -1,45 +1,36 @@
 """Fills fresh collections of documents from the log while the old ones serve, compares, switches, deletes the old ones.
 
 `python -m documents.rebuild`. Killed, it goes on from where it was when it is started again; stopped, it leaves no
-trace. What the log no longer holds, for retention took it, is carried over from the old collection.
+trace. What the log no longer holds, for retention took it, is carried over from the old collection. Documents of which
+more are missing than TWINSTREAM_REBUILD_MISSING_PERCENT allows do not take the place of the old ones.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Final, NamedTuple
 
 import structlog
 
 from common.clock import Clock, SystemClock
-from common.concurrency import all_of, pause
+from common.concurrency import all_of
 from common.contracts import DAY_MS, GENERATION_KEPT_S, RECORDS, RecordA, RecordB, Stream, Version, partition_of
-from common.errors import CannotStart, TryLater
+from common.errors import CannotStart, Refused, TryLater
 from common.kafka.batches import Entry, Partition
 from common.kafka.replay import Replay
 from common.kafka.topics import count_partitions
 from common.process import main
+from documents.comparison import Compared, compare
 from documents.generations import Claim, Generations
-from documents.settings import DocumentsSettings
+from documents.settings import MISSING_PERCENT, DocumentsSettings
 from documents.store import DocumentStore
 from documents.versions import Upsert, fold
 
 log = structlog.get_logger()
 
 _BATCH_RECORDS: Final = 1_000
-_AGAIN_AFTER_S: Final = 2.0
-_SUSPECTS: Final = 10_000
 _PATIENCE: Final = 10
 """Reads that may bring nothing, of a second each: Kafka is busy, or starts again."""
-
-
-class Compared(NamedTuple):
-    """How the new documents differ from the old ones; ids that differ are named, up to a limit."""
-
-    old: int
-    new: int
-    missing: Sequence[str]
-    different: Sequence[str]
 
 
 class _Carried(NamedTuple):
@@ -64,19 +55,23 @@ class Rebuild:
         replay: Replay,
         clock: Clock,
         kept_s: float = GENERATION_KEPT_S,
+        missing_percent: float = MISSING_PERCENT,
     ) -> None:
+        """`missing_percent` of the old documents may be missing in the new ones, that these take their place."""
         self._store = store
         self._stream = stream
         self._partitions = [Partition(RECORDS[stream], number) for number in range(partitions)]
         self._generations = Generations(store, stream, partitions, clock)
         self._replay = replay
         self._kept_s = kept_s
+        self._missing_percent = missing_percent
 
     async def run(self, stop: asyncio.Event) -> Compared | None:
         """Rebuild, unless `stop` is set before the switch: then the old documents stay in force, and None is returned.
 
         Raises:
             CannotStart: another rebuild runs, or the log was made anew and knows less than the documents.
+            Refused: too_many_missing; more old documents than may be are missing in the new ones. No trace is left.
             TryLater: MongoDB or Kafka went away; the old documents stay in force, and a new start goes on from there.
         """
         claim = await self._generations.claim()
@@ -100,7 +95,10 @@ class Rebuild:
         if stop.is_set():
             await self._give_up(claim)
             return None
-        compared = await self._compare(claim)
+        compared = await compare(self._generations, claim.number, claim.next)
+        if compared.missing_percent > self._missing_percent:
+            await self._give_up(claim)
+            raise Refused("too_many_missing", self._held_back(compared))
         await self._generations.switch(claim)
         log.info("switched", stream=self._stream, number=claim.next)
         await self._retire(claim.next, claim.number)
@@ -114,6 +112,14 @@ class Rebuild:
             if next_offset < end:
                 found.append(f"{partition.topic}/{partition.number} ends at {next_offset}, they are at {end}")
         return "; ".join(found)
+
+    def _held_back(self, compared: Compared) -> str:
+        missing, percent = compared.missing, f"{compared.missing_percent:.3g} %"
+        return (
+            f"{missing.count:,} of {compared.old:,} documents of stream {self._stream.upper()} ({percent}) are missing in "
+            f"the new ones, such as {', '.join(map(repr, missing.named[:3]))}; {self._missing_percent:g} % may be. The "
+            "old ones stay in force. If those that are missing are to go, force it."
+        )
 
     async def _give_up(self, claim: Claim) -> None:
         """Leave no trace."""
@@ -222,41 +228,8 @@ class Rebuild:
                 reach[partition.number] = (oldest[0].timestamp + DAY_MS) * 1000 if oldest else float("inf")
         return reach
 
-    async def _compare(self, claim: Claim) -> Compared:
-        """Look at every document from both sides; at those that differ once more, since records come meanwhile."""
-        suspects: list[str] = []
-        async for page in self._generations.pages(claim.number):
-            if len(suspects) < _SUSPECTS:
-                suspects += _unlike({one["_id"]: one for one in page}, await self._find(claim.next, page))
-            await self._generations.keep()
-        if suspects:
-            await pause(asyncio.Event(), _AGAIN_AFTER_S)
-        old = await self._generations.find(claim.number, suspects)
-        new = await self._generations.find(claim.next, suspects)
-        unlike = list(_unlike(old, new))
-        return Compared(
-            old=await self._generations.count(claim.number),
-            new=await self._generations.count(claim.next),
-            missing=[id_ for id_ in unlike if id_ not in new],
-            different=[id_ for id_ in unlike if id_ in new],
-        )
-
-    async def _find(self, number: int, page: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-        return await self._generations.find(number, [one["_id"] for one in page])
-
     def _partition_of(self, record_id: str) -> int:
         return partition_of(record_id.encode(), len(self._partitions))
-
-
-def _unlike(old: Mapping[str, dict[str, Any]], new: Mapping[str, dict[str, Any]]) -> Iterator[str]:
-    """The ids of old documents whose records the new ones do not have."""
-    for id_, document in old.items():
-        if id_ not in new or _record(document) != _record(new[id_]):
-            yield id_
-
-
-def _record(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in document.items() if name != "erased_through"}
 
 
 def _upsert_of(stream: Stream, document: Mapping[str, Any]) -> Upsert:
@@ -282,7 +255,15 @@ async def _rebuild(
     stack.push_async_callback(replay.stop)
     await replay.start()
     partitions = await count_partitions(settings, RECORDS[stream])
-    compared = await Rebuild(store, stream, partitions, replay=replay, clock=SystemClock()).run(stop)
+    rebuild = Rebuild(
+        store,
+        stream,
+        partitions,
+        replay=replay,
+        clock=SystemClock(),
+        missing_percent=settings.rebuild_missing_percent,
+    )
+    compared = await rebuild.run(stop)
     if compared is None:
         log.info("given_up", stream=stream, detail="stopped before the switch: the old documents stay in force")
     else:
@@ -291,9 +272,9 @@ async def _rebuild(
             stream=stream,
             old=compared.old,
             new=compared.new,
-            missing=len(compared.missing),
-            different=len(compared.different),
-            examples=[*compared.missing[:5], *compared.different[:5]],
+            missing=compared.missing.count,
+            different=compared.different.count,
+            examples=[*compared.missing.named[:5], *compared.different.named[:5]],
         )
 
 

@@ -1,8 +1,12 @@
 """What documents reads from the environment."""
 
+from typing import Final
+
 from pydantic import Field
 
 from common.settings import KafkaSettings, MongoSettings, Port
+
+MISSING_PERCENT: Final = 0.1
 
 
 class DocumentsSettings(KafkaSettings, MongoSettings):
@@ -13,3 +17,9 @@ class DocumentsSettings(KafkaSettings, MongoSettings):
         2_000, ge=1, le=100_000, description="most records that documents reads from Kafka at once"
     )
     rejected_days: int = Field(30, ge=1, le=3650, description="how long rejected records can be listed and replayed")
+    rebuild_missing_percent: float = Field(
+        MISSING_PERCENT,
+        ge=0,
+        le=100,
+        description="how many of the old documents a rebuild may lack, in percent, and still take their place",
+    )

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from common.errors import Refused, TryLater
+from common.errors import CannotStart, Refused, TryLater
 from common.problems import PROBLEMS
 from common.telemetry import current_traceparent, trace_id
 
@@ -23,6 +23,7 @@ MEDIA_TYPE = "application/problem+json"
 
 _CODE_OF_STATUS: Final = {400: "invalid_json", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 _PASSING: Final = {429, 503}
+_REFUSED_S: Final = 10  # until it may be asked again: a hand is needed in between
 _CLIENT_CLOSED: Final = 499  # as nginx counts it; nobody reads the answer
 
 
@@ -87,6 +88,7 @@ def install(app: FastAPI) -> None:
     """Answer every error of `app` as a problem."""
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(TryLater, _try_later)
+    app.add_exception_handler(CannotStart, _misconfigured)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ClientDisconnect, _gone)
@@ -107,6 +109,13 @@ async def _try_later(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, TryLater)  # noqa: S101  # for the type: registered for it alone
     log.warning("unavailable", detail=str(error), cause=repr(error.__cause__))
     return problem("unavailable", str(error), headers={"Retry-After": str(math.ceil(error.retry_after))})
+
+
+async def _misconfigured(_request: Request, error: Exception) -> JSONResponse:
+    """What would have stopped the start came to be later: no fault of the request's, and none that it may hear of."""
+    log.error("misconfigured", detail=str(error), cause=repr(error.__cause__))
+    detail = "A part that this needs does not let us in, or does not fit us: it is logged under this trace_id."
+    return problem("unavailable", detail, headers={"Retry-After": str(_REFUSED_S)})
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:

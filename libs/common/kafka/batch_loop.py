@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
 from common import metrics
-from common.concurrency import all_of
+from common.concurrency import all_of, pause
 from common.errors import Reposition, TryLater
 from common.kafka.batches import Batch, Entry, Handler, Partition
 from common.kafka.connection import client_options, close_consumer, translated
@@ -59,6 +59,7 @@ class BatchLoop:
         self._applying = asyncio.Lock()
         self._joined = False
         self._log_trouble: str | None = None
+        self._log_away = Progress()
         self._consumer: Any  # made by `run`: one that is never started complains when it goes
 
     def problem(self) -> str | None:
@@ -185,11 +186,14 @@ class BatchLoop:
                 fetched: Mapping[TopicPartition, Sequence[Entry]] = fetching.result() if fetching.done() else {}
         except TryLater as error:
             self._log_trouble = str(error)
-            log.warning("log_away", detail=str(error))
+            self._log_away.back_off()  # not every failure takes its time: one that comes at once would come without end
+            log.warning("log_away", detail=str(error), wait_s=self._log_away.backoff_s)
+            await pause(stop, self._log_away.backoff_s)
             return {}
         finally:
             fetching.cancel()
             stopping.cancel()
+        self._log_away = Progress()
         return fetched
 
     async def _apply(self, partition: Partition, entries: Sequence[Entry]) -> None:

@@ -28,6 +28,7 @@ log = structlog.get_logger()
 Headers = Sequence[tuple[str, bytes]]
 
 _BATCH_BYTES: Final = 256 * 1024
+_REFUSED_S: Final = 10.0  # until someone who was refused may ask again: a hand is needed in between
 _SINGLY: Final = 8  # up to here, letting aiokafka gather records of several requests beats a batch of our own
 
 
@@ -106,19 +107,23 @@ class Producer:
             The greatest offset per partition.
 
         Raises:
-            TryLater: Kafka did not acknowledge all of them in time; some may have been written.
+            TryLater: Kafka did not acknowledge all of them in time; some may have been written. Or it no longer lets us
+                in, as it did at the start: whoever took that back may give it again.
         """
-        await self._renew_if_spent()
         started = time.perf_counter()
         name = self._settings.topic_prefix + topic
         send = self._singly if len(messages) <= _SINGLY else self._packed
         try:
             # aiokafka never gives an idempotent write up; who waits for it must be told in time.
+            await self._renew_if_spent()
             async with asyncio.timeout(self._deadline_s):
                 with translated(f"a write to {topic}"):
                     offsets = await send(name, messages)
         except TimeoutError:
             raise TryLater(f"Kafka did not acknowledge a write to {topic} within {self._deadline_s:g} s") from None
+        except CannotStart as error:
+            self._spent = True
+            raise TryLater(f"Kafka refused a write to {topic}", _REFUSED_S) from error
         except TryLater as error:
             self._spent = self._spent or _spends(error.__cause__)
             raise

@@ -15,11 +15,12 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from common.clock import ManualClock
 from common.contracts import RECORDS, RecordA, Stream
-from common.errors import CannotStart, Reposition
+from common.errors import CannotStart, Refused, Reposition
 from common.kafka.batch_loop import BatchLoop
 from common.kafka.batches import Batch, Partition
 from common.kafka.producer import Message
 from common.kafka.replay import Replay
+from documents import comparison
 from documents.generations import LEASE_MS, Generations
 from documents.rebuild import Rebuild
 from query_api.settings import QueryApiSettings
@@ -45,8 +46,8 @@ async def replay(fresh_kafka) -> AsyncIterator[Replay]:
 
 @pytest.fixture
 def rebuild(store, replay, clock) -> Rebuild:
-    """Of stream A; what a switch takes out of service it keeps for a moment only."""
-    return Rebuild(store, Stream.A, PARTITIONS, replay=replay, clock=clock, kept_s=0.2)
+    """Of stream A; what a switch takes out of service it keeps for a moment only, and it switches whatever is missing."""
+    return Rebuild(store, Stream.A, PARTITIONS, replay=replay, clock=clock, kept_s=0.2, missing_percent=100)
 
 
 @pytest_asyncio.fixture
@@ -111,10 +112,34 @@ async def test_what_drifted_is_told_and_made_good(rebuild, database, send, taken
     await database.a.insert_one({**(await database.a.find_one({"_id": "x3"})), "_id": "phantom"})
     compared = await rebuild.run(asyncio.Event())
     assert (compared.old, compared.new) == (299, 299)
-    assert (sorted(compared.missing), sorted(compared.different)) == (["phantom"], ["x2"])
+    assert (compared.missing.named, compared.different.named) == (["phantom"], ["x2"])
     assert await store.generations() == {Stream.A: 1, Stream.B: 0}
     assert await texts(database, "a.r1") == {f"x{n}": "t" for n in range(300) if n != 7}
     assert "a" not in await database.list_collection_names()
+
+
+@pytest.mark.usefixtures("at_work")
+async def test_new_documents_that_lack_too_many_do_not_take_over(  # noqa: PLR0917  # fixtures
+    rebuild, database, send, taken_in, store, monkeypatch
+) -> None:
+    """However many they are, all are counted; the old ones stay in force and no trace is left, until it is forced."""
+    monkeypatch.setattr(comparison, "_SUSPECTS", 100)
+    monkeypatch.setattr(comparison, "_AGAIN_AFTER_S", 0.01)
+    await taken_in(await send(*(f"x{n}" for n in range(100))))
+    known = await database.a.find_one({"_id": "x3"})
+    await database.a.insert_many([{**known, "_id": f"phantom{n:03}"} for n in range(300)])
+    rebuild._missing_percent = 74.9
+    told = r"too_many_missing: 300 of 400 documents of stream A \(75 %\) .* such as 'phantom\d+', .*; 74.9 % may be"
+    with pytest.raises(Refused, match=told):
+        await rebuild.run(asyncio.Event())
+    assert await store.generations() == {Stream.A: 0, Stream.B: 0}
+    assert "a.r1" not in await database.list_collection_names()
+    await taken_in(await send("later"))
+    assert len(await texts(database, "a")) == 401
+    rebuild._missing_percent = 75
+    compared = await rebuild.run(asyncio.Event())
+    assert (compared.old, compared.new, compared.missing.count, len(compared.missing.named)) == (401, 101, 300, 100)
+    assert set(await texts(database, "a.r1")) == {"later", *(f"x{n}" for n in range(100))}
 
 
 @pytest.mark.usefixtures("at_work")
@@ -146,7 +171,7 @@ async def test_readers_see_no_gap_and_what_comes_meanwhile_is_in_it(
     tasks = [asyncio.create_task(one()) for one in (write, read)]
     for _ in range(2):
         compared = await rebuild.run(asyncio.Event())
-        assert (compared.missing, compared.different) == ([], [])
+        assert (compared.missing.count, compared.different.count) == (0, 0)
     over.set()
     _, rounds = await asyncio.gather(*tasks)
     assert rounds > 20
@@ -185,7 +210,7 @@ async def test_one_that_was_killed_goes_on_from_where_it_was(  # noqa: PLR0917  
 
     replay.read = remembered
     compared = await again.run(asyncio.Event())
-    assert (compared.new, compared.missing, compared.different) == (601, [], [])
+    assert (compared.new, compared.missing.count, compared.different.count) == (601, 0, 0)
     assert read.keys() >= {1, 2}
     assert read.get(0, done) >= done  # what came since is brought again, what was filled is not
     assert (await texts(database, "a.r1"))["x8"] == "newer"
@@ -244,7 +269,7 @@ async def test_what_retention_took_from_the_log_is_carried_over(  # noqa: PLR091
         known = await database.a.find_one({"_id": "new1"})
         await database.a.insert_one({**known, "_id": "phantom", "ingested_at": (NOW_MS + 2 * 86_400_000) * 1000})
         compared = await rebuild.run(asyncio.Event())
-    assert compared.missing == ["phantom"]
+    assert compared.missing.named == ["phantom"]
     new = {one["_id"]: one async for one in database["a.r1"].find(ALONE)}
     assert set(new) == {"old", "again", *(f"{name}{n}" for name in ("cut", "new") for n in range(40))}
     assert (new["again"]["text"], new["again"]["first_seen"]) == ("new", NOW_MS - 100 * 86_400_000)

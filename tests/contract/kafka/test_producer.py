@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import TopicAuthorizationFailedError
 
 from common.contracts import RECORDS, Stream
 from common.errors import TryLater
@@ -43,3 +45,19 @@ async def test_a_write_that_failed_for_good_takes_no_later_one_with_it(producer:
     after = await producer.publish(TOPIC, messages(10))
     assert after.keys() == before.keys()
     assert min(after.values()) >= max(before.values()) + 10
+
+
+async def test_what_would_stop_a_start_is_waited_for_later(
+    producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was let in once is told to try again, by no name of a host; let in again, it writes."""
+
+    async def refused(*_sent: object) -> None:
+        raise TopicAuthorizationFailedError("records.a on host-7")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AIOKafkaProducer, "send", refused)
+        with pytest.raises(TryLater) as told:
+            await producer.publish(TOPIC, messages(1))
+    assert (str(told.value), told.value.retry_after) == ("Kafka refused a write to records.a", 10)
+    assert await producer.publish(TOPIC, messages(1))
