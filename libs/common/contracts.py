@@ -144,6 +144,10 @@ TOPICS: Final = (
 )
 
 
+SCAN: Final = "scan"
+"""The consumer group whose committed offsets are its positions: what it finds goes into the log again."""
+
+
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of an id: any stable hash serves, for only ingest writes these topics; CRC-32 runs in C."""
     return zlib.crc32(key) % partitions
@@ -223,6 +227,7 @@ class Collections:
     DESTINATIONS: Final = "destinations"  # how each does
     RULE_HITS: Final = "rule_hits"  # how often each rule held
     REJECTED: Final = "rejected"
+    ERASED: Final = "erased"  # ids, for as long as what was rejected under them could still arrive
 
     @staticmethod
     def of(stream: Stream, generation: int = 0) -> str:

@@ -1,6 +1,7 @@
 """Receipts: how far the log stood once a request's records were in it; a string for clients, offsets for readers.
 
-A receipt is opaque to clients: base64url of `{"v": 1, "at": {topic: {partition: offset}}}`, topics without prefix.
+A receipt is opaque to clients: base64url of `{"v": 1, "at": {topic: {partition: offset}}}`, topics without prefix: those
+of records, and that of what was refused of them.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -10,12 +11,13 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from common.contracts import RECORDS
+from common.contracts import RECORDS, REJECTED
 from common.errors import Refused
 
 Offsets = Mapping[tuple[str, int], int]
 """The greatest offset written, by (topic without prefix, partition)."""
 
+_TOPICS: Final = frozenset({*RECORDS.values(), REJECTED})
 _MAX_CHARACTERS: Final = 64 * 1024
 
 _Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -47,11 +49,16 @@ def decode_receipt(receipt: str) -> Offsets:
         decoded = msgspec.json.decode(urlsafe_b64decode(padded.encode("ascii")), type=_Receipt)
     except (ValueError, msgspec.MsgspecError):
         raise _refused() from None
-    if not decoded.at.keys() <= set(RECORDS.values()):
+    if not decoded.at.keys() <= _TOPICS:
         raise _refused()
     return {
         (topic, partition): offset for topic, offsets in decoded.at.items() for partition, offset in offsets.items()
     }
+
+
+def of_records(offsets: Offsets) -> Offsets:
+    """As much of a receipt as is about records: who keeps nothing else waits for nothing else."""
+    return {place: offset for place, offset in offsets.items() if place[0] != REJECTED}
 
 
 def _refused() -> Refused:

@@ -40,8 +40,9 @@ class Worker:
         changes = fold(stream, batch.entries)
         writing = await self._store.writing(batch.partition)
         if changes.erased:
-            await self._store.erase(stream, changes.erased, self._clock.now_ms(), writing.generations)
-            await self._rejected.erase(stream, changes.erased)
+            now_ms = self._clock.now_ms()
+            await self._store.erase(stream, changes.erased, now_ms, writing.generations)
+            await self._rejected.erase(stream, changes.erased, now_ms)
         refused = await self._store.upsert(stream, list(changes.upserts.values()), writing.generations)
         refusals = changes.refusals + [Refusal(one.entry, "refused_by_store", detail) for one, detail in refused]
         # After the writes: while MongoDB is away the batch comes again and again, and each time would put them aside.

@@ -121,5 +121,6 @@ def _response(answer: Answer) -> Response:
         f"The only record was refused: {first.detail}" if answer.rejected == 1 else several,
         accepted=0,
         rejected=answer.rejected,
+        receipt=answer.receipt,
         errors=answer.errors,
     )

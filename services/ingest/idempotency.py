@@ -5,6 +5,7 @@ takes over a reservation whose holder vanished publishes the same records with t
 write to Kafka and the answer doubles nothing in any store.
 """
 
+import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 import structlog
+import zstandard
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import RedisError
 
@@ -25,24 +27,29 @@ log = structlog.get_logger()
 KEPT_MS: Final = 24 * 60 * 60 * 1000
 LEASE_MS: Final = 300_000  # longer than a request takes; who outlives it meets a successor that writes the same
 MAX_KEY_CHARACTERS: Final = 255
+# An answer to 100k refused records has 15 MB; compressed, what is kept for a day is a small part of it.
+_WORTH_IT: Final = 1024
+_LARGE: Final = 256 * 1024  # compressed in a thread: up to here that takes less than a millisecond
 
-# One key's hash: fingerprint, owner, lease (ms), ingested_at (µs), and once answered status, media_type and body.
+# One key's hash: fingerprint, owner, lease (ms), ingested_at (µs), and once answered status, media_type, encoding and
+# body.
 _RESERVE: Final = """
-local held = redis.call('HMGET', KEYS[1], 'fingerprint', 'lease', 'ingested_at', 'status', 'media_type', 'body')
+local held = redis.call('HMGET', KEYS[1], 'fingerprint', 'lease', 'ingested_at', 'status', 'media_type', 'encoding',
+    'body')
 if not held[1] then
     redis.call('HSET', KEYS[1], 'fingerprint', ARGV[1], 'owner', ARGV[2], 'lease', ARGV[4], 'ingested_at', ARGV[5])
     redis.call('PEXPIRE', KEYS[1], ARGV[6])
     return {'reserved', ARGV[5]}
 end
 if held[1] ~= ARGV[1] then return {'differs'} end
-if held[4] then return {'answered', held[4], held[5], held[6]} end
+if held[4] then return {'answered', held[4], held[5], held[6], held[7]} end
 if tonumber(held[2]) > tonumber(ARGV[3]) then return {'in_flight'} end
 redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'lease', ARGV[4])
 return {'reserved', held[3]}
 """
 _FINISH: Final = """
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
-return redis.call('HSET', KEYS[1], 'status', ARGV[2], 'media_type', ARGV[3], 'body', ARGV[4])
+return redis.call('HSET', KEYS[1], 'status', ARGV[2], 'media_type', ARGV[3], 'encoding', ARGV[4], 'body', ARGV[5])
 """
 _RELEASE: Final = """
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
@@ -121,7 +128,7 @@ class IdempotencyKeys:
             case b"reserved":
                 return Reservation(name, owner, int(found[1]))
             case b"answered":
-                return Given(int(found[1]), found[2].decode(), bytes(found[3]))
+                return Given(int(found[1]), found[2].decode(), await _unpacked(found[3], found[4]))
             case b"differs":
                 raise Refused("idempotency_key_reused", "Another request was sent under this Idempotency-Key.")
             case _:
@@ -133,13 +140,30 @@ class IdempotencyKeys:
         That Redis went away meanwhile is no matter for the caller, whose request was carried out: a repeat after the
         lease writes the very same versions.
         """
+        encoding, body = await _packed(given.body)
+        args = [reservation.owner, given.status, given.media_type, encoding, body]
         with metrics.store_call("ingest", "finish"), _forgiven("idempotency_answer_not_kept"):
-            await self._finish(keys=[reservation.name], args=[reservation.owner, *given])
+            await self._finish(keys=[reservation.name], args=args)
 
     async def release(self, reservation: Reservation) -> None:
         """Give the reservation up after a failure, so that a repeat need not wait for the lease to end."""
         with metrics.store_call("ingest", "release"), _forgiven("idempotency_key_not_released"):
             await self._release(keys=[reservation.name], args=[reservation.owner])
+
+
+async def _packed(body: bytes) -> tuple[str, bytes]:
+    """An answer's body as it is kept, and how."""
+    if len(body) < _WORTH_IT:
+        return "", body
+    compress = zstandard.ZstdCompressor().compress
+    return "zstd", await asyncio.to_thread(compress, body) if len(body) > _LARGE else compress(body)
+
+
+async def _unpacked(encoding: bytes, body: bytes) -> bytes:
+    if encoding != b"zstd":
+        return bytes(body)
+    decompress = zstandard.ZstdDecompressor().decompress
+    return await asyncio.to_thread(decompress, body) if len(body) > _LARGE else decompress(body)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from admission.validation import Validator
 from common import metrics
 from common.clock import IncreasingClock
 from common.contracts import RECORDS, Rejection, Stream
-from common.kafka.producer import Message, Producer
+from common.kafka.producer import Message, Producer, Receipt
 from common.kafka.rejections import MAX_KEPT_BYTES, Rejected, Rejections
 from common.receipts import encode_receipt
 from common.telemetry import TRACEPARENT
@@ -38,7 +38,7 @@ class RecordError(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True)
 
 
 class Answer(msgspec.Struct, kw_only=True, frozen=True):
-    """What became of a request's records. `receipt` stands for their place in the log."""
+    """What became of a request's records. `receipt` stands for their place in the log, refused ones included."""
 
     accepted: int
     rejected: int
@@ -81,12 +81,12 @@ class Intake:
         messages, refused = await self._check(stream, split, first_us, traceparent)
         offsets = await self._producer.publish(RECORDS[stream], messages) if messages else {}
         # Trace and span: several requests may be parts of one trace of their caller's.
-        await self._put_aside(stream, refused, traceparent[3:52], first_us // 1000)
+        put_aside = await self._put_aside(stream, refused, traceparent[3:52], first_us // 1000)
         _count(stream, len(messages), len(refused))
         return Answer(
             accepted=len(messages),
             rejected=len(refused),
-            receipt=encode_receipt(offsets),
+            receipt=encode_receipt({**offsets, **put_aside}),
             errors=[one.error for one in refused],
         )
 
@@ -108,11 +108,12 @@ class Intake:
                 await asyncio.sleep(0)
         return messages, refused
 
-    async def _put_aside(self, stream: Stream, refused: Sequence[_Refused], request_id: str, now_ms: int) -> None:
+    async def _put_aside(self, stream: Stream, refused: Sequence[_Refused], request_id: str, now_ms: int) -> Receipt:
+        offsets: dict[tuple[str, int], int] = {}
         for start in range(0, len(refused), _PUT_ASIDE):
-            await self._rejections.put(
-                [_rejected(stream, one, request_id, now_ms) for one in refused[start : start + _PUT_ASIDE]]
-            )
+            some = [_rejected(stream, one, request_id, now_ms) for one in refused[start : start + _PUT_ASIDE]]
+            offsets |= await self._rejections.put(some)
+        return offsets
 
 
 def _error(refusal: Refusal, index: int, lines: Sequence[int] | None) -> RecordError:

@@ -4,6 +4,10 @@ import asyncio
 import json
 import secrets
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
 
 from common.receipts import encode_receipt
 
@@ -134,12 +138,32 @@ async def test_a_receipt_reads_ones_own_write(client: Any) -> None:
         assert [item["number"] for item in found.json()["items"]] == [round_]
 
 
-async def test_a_receipt_that_is_far_ahead_is_a_504(client: Any) -> None:
-    """Who asks for what is not there yet is told how far the store is."""
+async def test_a_receipt_reads_what_was_found_in_ones_own_write(client: Any) -> None:
+    """The alert is there in the very first answer, once its rule is in force."""
+    url, word, a_id = client.product.query_url, f"word{secrets.token_hex(6)}", new_id("a")
+    assert (await client.http.post(f"{url}/v1/rules", json={"name": word, "keywords": [word]})).status_code == 201
+
+    async def alerts_after_sending() -> tuple[str, set[str]]:
+        b = new_id("b")
+        record = {"unique_identifier": b, "Stream_A_unique_identifier": a_id, "number": 0, "text": word}
+        receipt = (await client.send("b", record)).json()["receipt"]
+        params = {"a_id": a_id, "wait_for": receipt, "timeout_ms": 30_000}
+        found = await client.http.get(f"{url}/v1/alerts", params=params)
+        return b, {one["record"]["unique_identifier"] for one in found.json()["items"]}
+
+    async with asyncio.timeout(60):
+        while not (await alerts_after_sending())[1]:
+            pass
+    sent, found = await alerts_after_sending()
+    assert sent in found
+
+
+@pytest.mark.parametrize("path", ["a/x", "counts/a?hours=1", "rejected", "alerts", "deliveries"])
+async def test_a_receipt_that_is_far_ahead_is_a_504(client: Any, path: str) -> None:
+    """Who asks for what is not there yet is told how far the store is: on every read."""
     receipt = encode_receipt({("records.b", 0): 10**12})
-    answer = await client.http.get(
-        f"{client.product.query_url}/v1/a/x", params={"wait_for": receipt, "timeout_ms": 100}
-    )
+    params = {**parse_qs(urlsplit(path).query), "wait_for": receipt, "timeout_ms": 100}
+    answer = await client.http.get(f"{client.product.query_url}/v1/{urlsplit(path).path}", params=params)
     assert (answer.status_code, answer.json()["code"]) == (504, "not_yet")
     assert "the receipt at 1000000000000" in answer.json()["detail"]
 
@@ -167,9 +191,10 @@ async def test_an_erased_id_is_gone_everywhere_and_may_come_again(client) -> Non
     a_id, b_id = f"a-{secrets.token_hex(6)}", f"b-{secrets.token_hex(6)}"
     record = {"unique_identifier": b_id, "Stream_A_unique_identifier": a_id, "number": 1, "text": "personal"}
     await client.send("b", record)
-    await client.send("b", {**record, "number": "personal"})
+    refused = await client.send("b", {**record, "number": "personal"})
     await client.found("b", b_id)
-    assert await rejected_of(client, b_id, 1)
+    assert await rejected_of(client, b_id, refused) == 1
+    late = await client.send("b", {**record, "number": "still on its way"})
     erased = await client.http.delete(f"{client.product.query_url}/v1/b/{b_id}")
     assert (erased.status_code, erased.json()["unique_identifier"]) == (202, b_id)
     waiting = {"wait_for": erased.json()["receipt"], "timeout_ms": 20_000}
@@ -181,17 +206,15 @@ async def test_an_erased_id_is_gone_everywhere_and_may_come_again(client) -> Non
         f"{client.product.query_url}/v1/counts/b", params={**waiting, "a_id": a_id, "hours": 1}
     )
     assert count.json()["count"] == 0
-    assert await rejected_of(client, b_id, 0)
+    assert await rejected_of(client, b_id, late, erased) == 0
     await client.send("b", {**record, "text": "anew"})
     found = await client.found("b", b_id)
     assert (found["text"], found["first_seen"]) == ("anew", found["event_time"])
 
 
-async def rejected_of(client, record_id: str, count: int) -> bool:
-    """Whether so many are rejected under an id, sooner or later."""
-    async with asyncio.timeout(20):
-        while True:
-            page = await client.http.get(f"{client.product.query_url}/v1/rejected", params={"stream": "b"})
-            if sum(one["record_id"] == record_id for one in page.json()["items"]) == count:
-                return True
-            await asyncio.sleep(0.05)
+async def rejected_of(client, record_id: str, *answers: httpx.Response) -> int:
+    """How many are rejected under an id once all that these answers speak of is taken in."""
+    for answer in answers:
+        params = {"stream": "b", "wait_for": answer.json()["receipt"], "timeout_ms": 30_000}
+        page = await client.http.get(f"{client.product.query_url}/v1/rejected", params=params)
+    return sum(one["record_id"] == record_id for one in page.json()["items"])

@@ -8,7 +8,7 @@ import msgspec
 from common.contracts import REJECTED, Rejection, Stream
 from common.decoding import UNREADABLE
 from common.kafka.batches import Entry, Partition
-from common.kafka.producer import Message, Producer
+from common.kafka.producer import Message, Producer, Receipt
 from common.telemetry import TRACEPARENT, current_traceparent
 
 MAX_KEPT_BYTES: Final = 512 * 1024
@@ -31,14 +31,13 @@ class Rejections:
     def __init__(self, producer: Producer) -> None:
         self._producer = producer
 
-    async def put(self, rejected: Sequence[Rejected]) -> None:
-        """Write all of `rejected` and wait for Kafka's acknowledgement.
+    async def put(self, rejected: Sequence[Rejected]) -> Receipt:
+        """Write all of `rejected` and wait for Kafka's acknowledgement; returns the greatest offset per partition.
 
         Raises:
             TryLater: Kafka did not acknowledge them.
         """
-        if rejected:
-            await self._producer.publish(REJECTED, [_message(one) for one in rejected])
+        return await self._producer.publish(REJECTED, [_message(one) for one in rejected]) if rejected else {}
 
 
 class Refusal(NamedTuple):

@@ -1,6 +1,6 @@
 """Reading the log again from any offset, beside the loop that follows it and without disturbing it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -86,6 +86,17 @@ class Replay:
         with translated(f"a look into {partition.topic}"):
             starts, ends = await self._consumer.beginning_offsets([tp]), await self._consumer.end_offsets([tp])
         return int(starts[tp]), int(ends[tp])
+
+    async def ends(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """The offset that the next message of each of `partitions` will have.
+
+        Raises:
+            TryLater: Kafka cannot be reached.
+        """
+        asked = {self._tp(partition): partition for partition in partitions}
+        with translated("a look at the ends of the log"):
+            found = await self._consumer.end_offsets(list(asked))
+        return {partition: int(found[tp]) for tp, partition in asked.items()}
 
     def _tp(self, partition: Partition) -> TopicPartition:
         return TopicPartition(self._settings.topic_prefix + partition.topic, partition.number)

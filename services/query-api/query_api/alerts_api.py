@@ -16,12 +16,16 @@ from query_api.documentation import answers, choices
 from query_api.examples import CURSOR
 from query_api.parts import Parts, parts_of
 from query_api.signal_walks import AlertWalk
+from query_api.waiting import alerts_waited_for
 from query_api.walks import Place, parse_since
 
 MAX_LIMIT: Final = 1000
 _DAY_MS: Final = 24 * 60 * 60 * 1000
 
-reading = APIRouter(tags=["alerts"], dependencies=[Depends(requires(Scope.READ)), Depends(only_known_parameters)])
+reading = APIRouter(
+    tags=["alerts"],
+    dependencies=[Depends(requires(Scope.READ)), Depends(only_known_parameters), Depends(alerts_waited_for)],
+)
 writing = APIRouter(tags=["alerts"], dependencies=[Depends(requires(Scope.RULES)), Depends(only_known_parameters)])
 
 OfRule = Annotated[str | None, Query(description="Only of this rule.", openapi_examples=choices(one="refunds"))]
@@ -68,7 +72,9 @@ AlertId = Annotated[
     "/v1/alerts",
     summary="List the alerts",
     description="What was found, the newest first. They are kept for a year, or as long as the settings say.",
-    responses=answers(200, "A page.", AlertPage, "invalid_cursor", "unavailable", examples=["alerts", "no_alerts"]),
+    responses=answers(
+        200, "A page.", AlertPage, "invalid_cursor", "not_yet", "unavailable", examples=["alerts", "no_alerts"]
+    ),
 )
 async def list_alerts(  # noqa: PLR0913  # one for each query parameter
     request: Request,
@@ -97,7 +103,7 @@ async def list_alerts(  # noqa: PLR0913  # one for each query parameter
     summary="Count the alerts of each rule",
     description="How many alerts each rule raised, the most first: within the past day unless `since` says otherwise. "
     "And how often it held, repetitions of the same text included.",
-    responses=answers(200, "By rule.", AlertCounts, "unavailable", examples=["alert_counts"]),
+    responses=answers(200, "By rule.", AlertCounts, "not_yet", "unavailable", examples=["alert_counts"]),
 )
 async def count_alerts(request: Request, since: Since = None) -> Response:
     parts = parts_of(request)
@@ -114,7 +120,7 @@ async def count_alerts(request: Request, since: Since = None) -> Response:
     "/v1/alerts/{alert_id}",
     summary="Look at an alert",
     description="What was found, what people made of it, and whom it reached.",
-    responses=answers(200, "The alert.", AlertWhole, "not_found", "unavailable", examples=["alert"]),
+    responses=answers(200, "The alert.", AlertWhole, "not_found", "not_yet", "unavailable", examples=["alert"]),
 )
 async def get_alert(request: Request, alert_id: AlertId) -> Response:
     return await _answer(parts_of(request), alert_id)

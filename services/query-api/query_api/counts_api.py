@@ -12,7 +12,7 @@ from common.http.auth import requires
 from common.http.bodies import encoded, read_json
 from common.http.parameters import only_known_parameters
 from common.instants import rfc3339_ms
-from common.receipts import decode_receipt
+from common.receipts import decode_receipt, of_records
 from query_api.count_questions import Interpreter, Understood
 from query_api.count_views import Asked, Batch, Bucket, Count, Counts, Series
 from query_api.documentation import BODY, answers, choices, takes
@@ -28,7 +28,7 @@ _PROBLEMS: Final = ("unknown_condition", "not_ready", "not_yet", "stale", "unava
 async def counts_waited_for(request: Request, wait_for: WaitFor = None, timeout_ms: TimeoutMs = 5000) -> None:
     """A dependency that lets a request through once the windows are as new as its receipt."""
     if wait_for is not None:
-        await passed(parts_of(request).count_position.get, decode_receipt(wait_for), timeout_ms)
+        await passed(parts_of(request).count_position.get, of_records(decode_receipt(wait_for)), timeout_ms)
 
 
 router = APIRouter(

@@ -15,11 +15,15 @@ from query_api.documentation import answers, choices
 from query_api.examples import CURSOR
 from query_api.parts import Parts, parts_of
 from query_api.signal_walks import DeliveryWalk
+from query_api.waiting import alerts_waited_for
 from query_api.walks import Place, parse_since
 
 MAX_LIMIT: Final = 1000
 
-reading = APIRouter(tags=["deliveries"], dependencies=[Depends(requires(Scope.READ)), Depends(only_known_parameters)])
+reading = APIRouter(
+    tags=["deliveries"],
+    dependencies=[Depends(requires(Scope.READ)), Depends(only_known_parameters), Depends(alerts_waited_for)],
+)
 writing = APIRouter(tags=["deliveries"], dependencies=[Depends(requires(Scope.RULES)), Depends(only_known_parameters)])
 
 _ALERT: Final = "5f0c1e7b9a2d4c6e8f10a3b5c7d9e1f2"
@@ -68,7 +72,7 @@ DeliveryId = Annotated[str, Path(description="The delivery's id.", openapi_examp
     summary="List the deliveries",
     description="What was sent, is to be sent or was kept back, the newest first, each with its last attempts.",
     responses=answers(
-        200, "A page.", DeliveryPage, "invalid_cursor", "unavailable", examples=["deliveries", "no_deliveries"]
+        200, "A page.", DeliveryPage, "invalid_cursor", "not_yet", "unavailable", examples=["deliveries", "no_deliveries"]
     ),
 )
 async def list_deliveries(  # noqa: PLR0913  # one for each query parameter
@@ -100,7 +104,7 @@ async def list_deliveries(  # noqa: PLR0913  # one for each query parameter
     summary="Look at a delivery",
     description="What became of it, attempt by attempt.",
     responses=answers(
-        200, "The delivery.", DeliveryView, "not_found", "unavailable", examples=["delivery", "failed_delivery"]
+        200, "The delivery.", DeliveryView, "not_found", "not_yet", "unavailable", examples=["delivery", "failed_delivery"]
     ),
 )
 async def get_delivery(request: Request, delivery_id: DeliveryId) -> Response:

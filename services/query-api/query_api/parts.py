@@ -7,6 +7,7 @@ from fastapi import Request
 
 from common.clock import Clock
 from common.contracts import StoredA, Stream
+from query_api.alert_log import AlertLog
 from query_api.alert_store import AlertStore
 from query_api.analytics_store import AnalyticsStore
 from query_api.backtests import Backtests
@@ -39,6 +40,8 @@ class Parts:
     destinations: DestinationBook
     silences: SilenceBook
     alerts: AlertStore
+    alert_log: AlertLog
+    scanned: Coalescer[int]
     rejected: RejectedStore
     replays: Replays
     erasures: Erasures

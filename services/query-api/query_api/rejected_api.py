@@ -22,12 +22,16 @@ from query_api.rejected_views import (
     view_whole,
 )
 from query_api.replays import Replacements
+from query_api.waiting import rejected_waited_for
 from query_api.walks import Place, RejectedWalk, parse_since
 
 MAX_LIMIT: Final = 1000
 _LIMIT_BYTES: Final = 16 * 1024 * 1024
 
-reading = APIRouter(tags=["rejected"], dependencies=[Depends(requires(Scope.READ)), Depends(only_known_parameters)])
+reading = APIRouter(
+    tags=["rejected"],
+    dependencies=[Depends(requires(Scope.READ)), Depends(only_known_parameters), Depends(rejected_waited_for)],
+)
 writing = APIRouter(tags=["rejected"], dependencies=[Depends(requires(Scope.INGEST)), Depends(only_known_parameters)])
 
 InStream = Annotated[
@@ -76,7 +80,13 @@ RejectedId = Annotated[
     description="What ingest refused and what a worker could not take, the newest first, without their bytes. They are "
     "kept for 30 days, or as long as the settings say.",
     responses=answers(
-        200, "A page.", RejectedPage, "invalid_cursor", "unavailable", examples=["rejected_page", "no_rejected"]
+        200,
+        "A page.",
+        RejectedPage,
+        "invalid_cursor",
+        "not_yet",
+        "unavailable",
+        examples=["rejected_page", "no_rejected"],
     ),
 )
 async def list_rejected(  # noqa: PLR0913  # one for each query parameter
@@ -103,7 +113,13 @@ async def list_rejected(  # noqa: PLR0913  # one for each query parameter
     summary="Look at a rejected record",
     description="Its bytes as they came, and why it was refused.",
     responses=answers(
-        200, "The rejected record.", RejectedWhole, "not_found", "unavailable", examples=["rejected_record"]
+        200,
+        "The rejected record.",
+        RejectedWhole,
+        "not_found",
+        "not_yet",
+        "unavailable",
+        examples=["rejected_record"],
     ),
 )
 async def get_rejected(request: Request, rejected_id: RejectedId) -> Response:

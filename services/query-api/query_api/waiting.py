@@ -9,12 +9,13 @@ from pydantic import Field
 
 from common.contracts import position_id
 from common.errors import Refused
-from common.receipts import Offsets, decode_receipt
+from common.receipts import Offsets, decode_receipt, of_records
 from query_api.documentation import choices
 from query_api.parts import parts_of
 
 _FIRST_WAIT_S: Final = 0.005
 _LONGEST_WAIT_S: Final = 0.05
+_SCAN_WAIT_S: Final = 0.25  # the scanner tells every two seconds how far it is
 _MAX_TIMEOUT_MS: Final = 30_000
 
 PositionOf = Callable[[str], Awaitable[int | None]]
@@ -42,10 +43,28 @@ TimeoutMs = Annotated[
 async def documents_waited_for(request: Request, wait_for: WaitFor = None, timeout_ms: TimeoutMs = 5000) -> None:
     """A dependency that lets a request through once the documents are as new as its receipt."""
     if wait_for is not None:
+        await passed(parts_of(request).position.get, of_records(decode_receipt(wait_for)), timeout_ms)
+
+
+async def rejected_waited_for(request: Request, wait_for: WaitFor = None, timeout_ms: TimeoutMs = 5000) -> None:
+    """A dependency that lets a request through once what was refused of a sending is stored, and erasures are done."""
+    if wait_for is not None:
         await passed(parts_of(request).position.get, decode_receipt(wait_for), timeout_ms)
 
 
-async def passed(position_of: PositionOf, offsets: Offsets, timeout_ms: int) -> None:
+async def alerts_waited_for(request: Request, wait_for: WaitFor = None, timeout_ms: TimeoutMs = 5000) -> None:
+    """A dependency that lets a request through once all that was found in its receipt's records is stored."""
+    if wait_for is not None:
+        parts, started = parts_of(request), asyncio.get_running_loop().time()
+        offsets = of_records(decode_receipt(wait_for))
+        await passed(parts.scanned.get, offsets, timeout_ms, longest_wait_s=_SCAN_WAIT_S)
+        left_ms = timeout_ms - round(1000 * (asyncio.get_running_loop().time() - started))
+        await passed(parts.position.get, await parts.alert_log.written(), left_ms)
+
+
+async def passed(
+    position_of: PositionOf, offsets: Offsets, timeout_ms: int, *, longest_wait_s: float = _LONGEST_WAIT_S
+) -> None:
     """Wait until the positions are past `offsets`.
 
     Raises:
@@ -60,4 +79,4 @@ async def passed(position_of: PositionOf, offsets: Offsets, timeout_ms: int) -> 
             if loop.time() + wait_s > deadline:
                 raise Refused("not_yet", f"{name} stands at {position} in the store, the receipt at {offset}.")
             await asyncio.sleep(wait_s)
-            wait_s = min(_LONGEST_WAIT_S, wait_s * 2)
+            wait_s = min(longest_wait_s, wait_s * 2)

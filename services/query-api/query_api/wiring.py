@@ -46,6 +46,7 @@ from query_api import (
     silences_api,
     views,
 )
+from query_api.alert_log import AlertLog
 from query_api.alert_store import AlertStore
 from query_api.analytics_store import AnalyticsStore
 from query_api.backtests import Backtests
@@ -108,12 +109,12 @@ async def assembled(settings: QueryApiSettings, health: Health, stop: asyncio.Ev
     clock = SystemClock()
     redis = Connection(settings)
     counts = Counts(redis, settings.redis_prefix, clock)
-    producer = Producer(settings)
+    producer, alert_log = Producer(settings), AlertLog(settings)
     control = ControlTable(settings, producer, clock, types={**TYPES, ControlKind.RULE: Rule})
     health.add("control", control.problem)
     health.add("mongo", store.problem)
     async with AsyncExitStack() as stack:
-        for part in (redis.close, store.close, producer.stop, control.stop):
+        for part in (redis.close, store.close, producer.stop, control.stop, alert_log.stop):
             stack.push_async_callback(part)
         watching = asyncio.create_task(store.watch(), name="watch")
         stack.callback(watching.cancel)
@@ -133,6 +134,8 @@ async def assembled(settings: QueryApiSettings, health: Health, stop: asyncio.Ev
             ),
             silences=SilenceBook(control, clock),
             alerts=AlertStore(store),
+            alert_log=alert_log,
+            scanned=Coalescer(alert_log.scanned),
             rejected=rejected,
             replays=Replays(rejected, producer, clock, max_record_bytes=settings.max_record_bytes),
             erasures=Erasures(producer, clock),

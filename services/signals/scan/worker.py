@@ -11,7 +11,7 @@ import msgspec
 from common import metrics
 from common.alerts import erasure_keys
 from common.clock import Clock
-from common.contracts import ALERTS, RECORDS, Stream
+from common.contracts import ALERTS, RECORDS, SCAN, Stream
 from common.kafka.batches import Batch, Entry, Partition
 from common.kafka.group_offsets import GroupOffsets
 from common.kafka.producer import Message, Producer
@@ -19,7 +19,7 @@ from common.kafka.rejections import Rejections, put_aside
 from signals.scan.rules_in_force import RulesInForce
 from signals.scan.scanning import Scanned, scan
 
-SERVICE: Final = "scan"
+SERVICE: Final = SCAN
 
 _STREAMS: Final = {topic: stream for stream, topic in RECORDS.items()}
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -23,6 +24,7 @@ WHY = Rejection(
     size=3,
 )
 AT = datetime.fromtimestamp(1_790_000_000, UTC)
+AT_MS = WHY.rejected_at
 
 
 @pytest_asyncio.fixture
@@ -110,10 +112,29 @@ async def test_those_of_an_id_are_erased(rejected, batches, projection, database
         Rejected("x/0", b'{"unique_identifier": "x"}', WHY), Rejected("y/0", b'{"unique_identifier": "y"}', WHY)
     ):
         await projection.apply(batch)
-    await rejected.erase(Stream.A, ["x"])
+    await rejected.erase(Stream.A, {"x": 7}, AT_MS)
     assert await database.rejected.count_documents({}) == 2
-    await rejected.erase(Stream.B, ["x", "z"])
+    await rejected.erase(Stream.B, {"x": 7, "z": 8}, AT_MS)
     assert [one["_id"] async for one in database.rejected.find()] == ["y/0"]
+
+
+async def test_an_erasure_reaches_what_is_still_on_its_way(rejected, batches, projection, database) -> None:
+    """What was refused before it, by its place in the log or by its time; however often the batch comes."""
+    later = msgspec.structs.replace(WHY, rejected_at=AT_MS + 60_000)
+    refused = [("trace-span/0", "x", WHY), ("trace-span/1", "x", later), ("trace-span/2", "y", WHY)]
+    refused += [("records.b/1/6", "x", later), ("records.b/1/8", "x", WHY)]
+    on_their_way = await batches(*(Rejected(key, b'{"unique_identifier": "%s"}' % id_.encode(), why) for key, id_, why in refused))
+    await rejected.erase(Stream.B, {"x": 7}, AT_MS)
+    await rejected.erase(Stream.B, {"x": 5}, AT_MS + 90_000)  # an older one that is carried out again
+    await rejected.erase(Stream.A, {"y": 7}, AT_MS)
+    for batch in on_their_way:
+        await projection.apply(batch)
+        with pytest.raises(Reposition):
+            await projection.apply(batch)
+    left = {one["_id"] async for one in database.rejected.find()}
+    assert left == {"trace-span/1", "trace-span/2", "records.b/1/8"}
+    mark = await database.erased.find_one({"_id": "b/x"})
+    assert mark["expires_at"].replace(tzinfo=UTC) == AT + timedelta(days=30)
 
 
 @pytest.mark.usefixtures("rejected")

@@ -5,6 +5,7 @@ import secrets
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from common.clock import ManualClock
 from common.errors import Refused, TryLater
@@ -37,6 +38,19 @@ async def test_a_refusal_is_repeated_too(service: Any) -> None:
     again = await service.send("a", b'{"number": 1}', "application/json", Idempotency_Key=key)
     assert (first.status_code, again.status_code, again.content) == (422, 422, first.content)
     assert again.headers["content-type"] == first.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("count", [40, 5_000])
+async def test_a_long_answer_is_repeated_byte_for_byte_and_kept_small(service: Any, count: int) -> None:
+    """Thousands of refusals, each with its reason; Redis keeps a small part of that for the day."""
+    key, body = secrets.token_hex(8), b"{}\n" * count
+    first = await service.send("a", body, Idempotency_Key=key)
+    again = await service.send("a", body, Idempotency_Key=key)
+    assert (first.status_code, len(first.json()["errors"])) == (422, count)
+    assert (again.status_code, again.content, again.headers["idempotency-replayed"]) == (422, first.content, "true")
+    async with Redis.from_url(service.settings.redis_url.get_secret_value()) as redis:
+        (kept,) = [name async for name in redis.scan_iter(match=f"*:{key}", count=10_000)]
+        assert await redis.hstrlen(kept, "body") < len(first.content) / 10
 
 
 async def test_another_body_under_a_key_is_refused(service: Any) -> None:

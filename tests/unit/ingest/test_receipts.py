@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import Refused
-from common.receipts import decode_receipt, encode_receipt
+from common.receipts import decode_receipt, encode_receipt, of_records
 
 OFFSETS = st.dictionaries(
-    st.tuples(st.sampled_from(["records.a", "records.b"]), st.integers(0, 1000)), st.integers(0, 2**63 - 1)
+    st.tuples(st.sampled_from(["records.a", "records.b", "records.rejected"]), st.integers(0, 1000)), st.integers(0, 2**63 - 1)
 )
 
 
@@ -35,6 +35,11 @@ def test_equal_offsets_make_equal_receipts() -> None:
     """The order in which partitions answered makes no difference."""
     offsets = {("records.b", 1): 5, ("records.b", 0): 7}
     assert encode_receipt(offsets) == encode_receipt(dict(reversed(offsets.items())))
+
+
+def test_who_keeps_records_alone_waits_for_these_alone() -> None:
+    """What was refused is in another topic, which windows have no position of."""
+    assert of_records({("records.b", 1): 5, ("records.rejected", 0): 7}) == {("records.b", 1): 5}
 
 
 @pytest.mark.parametrize(
