@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from redis import Redis
 
 from aggregates.changes import read
+from aggregates.filling import Gap, fill_batch, gaps
 from aggregates.revisions import choose
 from aggregates.store import Answer, Found, WindowStore
 from aggregates.stream_windows import StreamWindows
@@ -43,13 +44,18 @@ class Windows(StreamWindows):
         self.revisions = choose(self.revisions, control=control, newest=_conditions(conditions), stored={}, whole=set())
 
     async def take(self, messages: Iterable[RecordB | str], position: int = 0) -> None:
-        entries = [
-            Message(position + n, item.encode(), None)
-            if isinstance(item, str)
-            else Message(position + n, item.id.encode(), msgspec.json.encode(item))
-            for n, item in enumerate(messages)
-        ]
+        entries = said(messages, position)
         await self.apply(Batch(Partition(RECORDS[Stream.B], 0), position, entries), read(Stream.B, entries)[0])
+
+
+def said(messages: Iterable[RecordB | str], position: int) -> list[Message]:
+    """Records, and ids to erase, as they stand in the log."""
+    return [
+        Message(position + n, item.encode(), None)
+        if isinstance(item, str)
+        else Message(position + n, item.id.encode(), msgspec.json.encode(item))
+        for n, item in enumerate(messages)
+    ]
 
 
 def _conditions(expressions: dict[int, str]) -> dict[int, Condition]:
@@ -184,6 +190,27 @@ async def test_a_dropped_revision_does_not_come_back(redis: Redis, store: Window
     windows.know({9: "number > 1.0"}, control=10)
     await windows.take([b("y", 5)], position=1)
     assert list(redis.scan_iter(match="*:c:*@7")) == []
+
+
+async def test_a_fill_that_begins_past_what_is_filled_is_refused(windows: Windows, clock: ManualClock) -> None:
+    """A server that lost what was filled would answer for records that it has not evaluated."""
+    early = [b("x", 5), b("y", 5), b("z", 0)]
+    await windows.take(early)
+    windows.know({7: "number > 1.0"}, control=8)
+    await windows.take([b("live", 5)], position=3)
+    question = Question(Stream.B, Window(0), held=held_name("c7", 7))
+    (gap,) = gaps(await windows.store.standing(), [7], [0])
+    assert gap == Gap(0, 0, 3, (7,))
+    for start in (1, 2):
+        items = read(Stream.B, said(early[start:], start))[0]
+        with pytest.raises(Reposition, match="answers position 0"):
+            await fill_batch(windows.store, windows.revisions, gap._replace(start=start), items, 3)
+        assert gaps(await windows.store.standing(), [7], [0]) == [gap]
+        assert await _count(windows, clock, question) == 1
+    for _ in range(2):  # what repeats itself is taken
+        await fill_batch(windows.store, windows.revisions, gap, read(Stream.B, said(early, 0))[0], 3)
+        assert gaps(await windows.store.standing(), [7], [0]) == []
+        assert await _count(windows, clock, question) == 3
 
 
 async def test_a_server_that_came_back_empty_is_noticed(redis: Redis, windows: Windows) -> None:
