@@ -75,6 +75,11 @@ def test_every_variable_is_one_that_the_process_reads(parts, services) -> None:
         assert part.required <= given, part.name
 
 
+def test_no_service_names_its_containers(parts, services) -> None:
+    """`--scale` makes several of one: under one name each would take the partitions of the others, without end."""
+    assert [part.name for part in parts if "TWINSTREAM_INSTANCE" in services[part.name]["environment"]] == []
+
+
 def test_every_process_is_told_of_the_servers_it_needs_and_waits_for_them(parts, services) -> None:
     """Each server's address, and no start before it is healthy and the topics are made."""
     for part in parts:

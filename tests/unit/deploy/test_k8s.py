@@ -16,6 +16,7 @@ from cloudcoil.models.keda.v1alpha1 import ScaledObject
 from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule
 
 from common.contracts import ALERTS, RECORDS
+from common.settings import KafkaSettings
 from twinstream.__main__ import app
 
 ROOT = Path(__file__).parents[3]
@@ -27,7 +28,8 @@ STRIMZI = {"Kafka", "KafkaNodePool"}  # no registry that we reach has their sche
 SPEAKS = {"kafka_bootstrap": "kafka", "mongo_uri": "mongo", "redis_url": "redis"}
 # The lake's tables have one writer each, and its catalog is a file.
 ONCE_EACH = {"lake-writer", "lake-maintenance", "lake-jobs"}
-WORKLOADS = {"Deployment", "StatefulSet", "Job"}
+STAYS = {"Deployment", "StatefulSet"}
+WORKLOADS = {*STAYS, "Job"}
 
 Object = dict[str, Any]
 
@@ -50,7 +52,7 @@ def of_kind(overlay: str, *kinds: str) -> dict[str, Object]:
 
 def ours(overlay: str, *kinds: str) -> dict[str, Object]:
     """Those that run our own images."""
-    found = of_kind(overlay, *(kinds or ("Deployment", "Job")))
+    found = of_kind(overlay, *(kinds or WORKLOADS))
     return {name: item for name, item in found.items() if "twinstream-" in main(item)["image"]}
 
 
@@ -107,9 +109,9 @@ def test_every_object_is_what_its_schema_says(overlay) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_process_has_a_deployment_and_no_deployment_has_none(parts, overlay) -> None:
+def test_every_process_has_a_workload_and_no_workload_has_none(parts, overlay) -> None:
     """What `twinstream up` starts, a cluster starts, under the same name and from its own image."""
-    found = ours(overlay, "Deployment")
+    found = ours(overlay, *STAYS)
     assert {part.name for part in parts} == set(found), "see docs/deploy.md, 'A new process'"
     for part in parts:
         container = main(found[part.name])
@@ -221,7 +223,22 @@ def test_a_rollout_and_a_drained_node_leave_someone_at_work(parts, overlay) -> N
             "kubernetes.io/hostname",
             "topology.kubernetes.io/zone",
         }
-        assert (item["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0) == bool(part.ports)
+        if part.ports:
+            assert item["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_who_follows_the_log_keeps_its_name_over_a_restart(parts, overlay) -> None:
+    """And gets its partitions back. A Deployment's pods have new names: each would be a stranger, waited for in vain."""
+    for part in parts:
+        item, told = ours(overlay)[part.name], variables(overlay, ours(overlay)[part.name])
+        follows = "kafka_bootstrap" in part.settings.model_fields and not part.ports
+        assert (item["kind"] == "StatefulSet") == follows, part.name
+        own_name = {"fieldRef": {"fieldPath": "metadata.name"}} if follows else None
+        assert told.get("TWINSTREAM_INSTANCE") == own_name, part.name
+        if follows:
+            assert item["spec"].get("updateStrategy", {}).get("type", "RollingUpdate") == "RollingUpdate"
+            assert int(told["TWINSTREAM_SESSION_TIMEOUT_MS"]) > KafkaSettings().session_timeout_ms
 
 
 @pytest.mark.parametrize(("overlay", "partitions", "replication"), [("dev", "4", "1"), ("prod", "12", "3")])
@@ -253,7 +270,7 @@ def test_production_scales_every_process_and_no_further_than_partitions(parts) -
             assert by_cpu[part.name]["spec"]["minReplicas"] >= 2
             continue
         spec = by_lag[part.name]["spec"]
-        assert spec["scaleTargetRef"] == {"name": part.name}
+        assert spec["scaleTargetRef"] == {"kind": "StatefulSet", "name": part.name}
         assert 2 <= spec["minReplicaCount"] <= spec["maxReplicaCount"] <= partitions
         triggers = [trigger["metadata"] for trigger in spec["triggers"]]
         assert {trigger["topic"] for trigger in triggers} <= {*RECORDS.values(), ALERTS}
@@ -277,7 +294,8 @@ def test_production_is_seen_and_reached(parts) -> None:
 def test_images_of_others_are_the_same_as_on_one_docker_host() -> None:
     """One place is upgraded with the other."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    assert {main(item)["image"] for item in of_kind("dev", "StatefulSet").values()} == {
+    servers = of_kind("dev", "StatefulSet").keys() - ours("dev").keys()
+    assert {main(of_kind("dev", "StatefulSet")[name])["image"] for name in servers} == {
         services[name]["image"] for name in ("kafka", "mongo", "valkey")
     }
     (kafka,) = [item for item in build("prod") if item["kind"] == "Kafka"]
