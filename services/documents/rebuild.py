@@ -6,7 +6,7 @@ more are missing than TWINSTREAM_REBUILD_MISSING_PERCENT allows do not take the 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Final, NamedTuple
 
@@ -115,10 +115,11 @@ class Rebuild:
 
     def _held_back(self, compared: Compared) -> str:
         missing, percent = compared.missing, f"{compared.missing_percent:.3g} %"
+        some = ", ".join(map(repr, missing.named[:3]))
         return (
-            f"{missing.count:,} of {compared.old:,} documents of stream {self._stream.upper()} ({percent}) are missing in "
-            f"the new ones, such as {', '.join(map(repr, missing.named[:3]))}; {self._missing_percent:g} % may be. The "
-            "old ones stay in force. If those that are missing are to go, force it."
+            f"{missing.count:,} of {compared.old:,} documents of stream {self._stream.upper()} ({percent}) are missing "
+            f"in the new ones, such as {some}; {self._missing_percent:g} % may be. The old ones stay in force. If those "
+            "that are missing are to go, force it."
         )
 
     async def _give_up(self, claim: Claim) -> None:

@@ -72,7 +72,13 @@ DeliveryId = Annotated[str, Path(description="The delivery's id.", openapi_examp
     summary="List the deliveries",
     description="What was sent, is to be sent or was kept back, the newest first, each with its last attempts.",
     responses=answers(
-        200, "A page.", DeliveryPage, "invalid_cursor", "not_yet", "unavailable", examples=["deliveries", "no_deliveries"]
+        200,
+        "A page.",
+        DeliveryPage,
+        "invalid_cursor",
+        "not_yet",
+        "unavailable",
+        examples=["deliveries", "no_deliveries"],
     ),
 )
 async def list_deliveries(  # noqa: PLR0913  # one for each query parameter
@@ -104,7 +110,13 @@ async def list_deliveries(  # noqa: PLR0913  # one for each query parameter
     summary="Look at a delivery",
     description="What became of it, attempt by attempt.",
     responses=answers(
-        200, "The delivery.", DeliveryView, "not_found", "not_yet", "unavailable", examples=["delivery", "failed_delivery"]
+        200,
+        "The delivery.",
+        DeliveryView,
+        "not_found",
+        "not_yet",
+        "unavailable",
+        examples=["delivery", "failed_delivery"],
     ),
 )
 async def get_delivery(request: Request, delivery_id: DeliveryId) -> Response:

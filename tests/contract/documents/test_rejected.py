@@ -123,7 +123,9 @@ async def test_an_erasure_reaches_what_is_still_on_its_way(rejected, batches, pr
     later = msgspec.structs.replace(WHY, rejected_at=AT_MS + 60_000)
     refused = [("trace-span/0", "x", WHY), ("trace-span/1", "x", later), ("trace-span/2", "y", WHY)]
     refused += [("records.b/1/6", "x", later), ("records.b/1/8", "x", WHY)]
-    on_their_way = await batches(*(Rejected(key, b'{"unique_identifier": "%s"}' % id_.encode(), why) for key, id_, why in refused))
+    on_their_way = await batches(
+        *(Rejected(key, b'{"unique_identifier": "%s"}' % id_.encode(), why) for key, id_, why in refused)
+    )
     await rejected.erase(Stream.B, {"x": 7}, AT_MS)
     await rejected.erase(Stream.B, {"x": 5}, AT_MS + 90_000)  # an older one that is carried out again
     await rejected.erase(Stream.A, {"y": 7}, AT_MS)

@@ -47,9 +47,7 @@ async def test_a_write_that_failed_for_good_takes_no_later_one_with_it(producer:
     assert min(after.values()) >= max(before.values()) + 10
 
 
-async def test_what_would_stop_a_start_is_waited_for_later(
-    producer: Producer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_would_stop_a_start_is_waited_for_later(producer: Producer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that was let in once is told to try again, by no name of a host; let in again, it writes."""
 
     async def refused(*_sent: object) -> None:

@@ -9,7 +9,8 @@ from common.errors import Refused
 from common.receipts import decode_receipt, encode_receipt, of_records
 
 OFFSETS = st.dictionaries(
-    st.tuples(st.sampled_from(["records.a", "records.b", "records.rejected"]), st.integers(0, 1000)), st.integers(0, 2**63 - 1)
+    st.tuples(st.sampled_from(["records.a", "records.b", "records.rejected"]), st.integers(0, 1000)),
+    st.integers(0, 2**63 - 1),
 )
 
 
