@@ -1,7 +1,7 @@
 """Receipts: how far the log stood once a request's records were in it; a string for clients, offsets for readers.
 
-A receipt is opaque to clients: base64url of `{"v": 1, "at": {topic: {partition: offset}}}`, topics without prefix. They are
-those of records, and that of what was refused of them.
+A receipt is opaque to clients: base64url of `{"v": 1, "at": {topic: {partition: offset}}}`, topics without prefix: of
+records, and of what was refused of them.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode

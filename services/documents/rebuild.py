@@ -118,8 +118,8 @@ class Rebuild:
         some = ", ".join(map(repr, missing.named[:3]))
         return (
             f"{missing.count:,} of {compared.old:,} documents of stream {self._stream.upper()} ({percent}) are missing "
-            f"in the new ones, such as {some}; {self._missing_percent:g} % may be. The old ones stay in force. If those "
-            "that are missing are to go, force it."
+            f"in the new ones, such as {some}; {self._missing_percent:g} % may be. The old ones stay in force. If what "
+            "is missing is to go, force it."
         )
 
     async def _give_up(self, claim: Claim) -> None:

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.long]
 
 BATCH = 1_000
 ENOUGH, AT_MOST = 50, 200  # batches of a case: the least, and what is too many before the processes are back
-# Of each id, all in one batch: documents folds them into one write, of which the local MongoDB takes a thousand a second.
+# Of each id, all in one batch: documents folds them into one write, and the local MongoDB takes a thousand a second.
 VERSIONS = 8
 PARENTS = 7
 PAUSE_S, LONGER_PAUSE_S = 0.1, 1.0  # of a client that has no more to send at the moment; and once it has sent ENOUGH

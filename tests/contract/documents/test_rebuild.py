@@ -46,7 +46,7 @@ async def replay(fresh_kafka) -> AsyncIterator[Replay]:
 
 @pytest.fixture
 def rebuild(store, replay, clock) -> Rebuild:
-    """Of stream A; what a switch takes out of service it keeps for a moment only, and it switches whatever is missing."""
+    """Of stream A; what a switch takes out of service it keeps for a moment, and it switches whatever is missing."""
     return Rebuild(store, Stream.A, PARTITIONS, replay=replay, clock=clock, kept_s=0.2, missing_percent=100)
 
 

@@ -229,7 +229,7 @@ def test_a_rollout_and_a_drained_node_leave_someone_at_work(parts, overlay) -> N
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_who_follows_the_log_keeps_its_name_over_a_restart(parts, overlay) -> None:
-    """And gets its partitions back. A Deployment's pods have new names: each would be a stranger, waited for in vain."""
+    """And gets its partitions back. Pods of a Deployment have new names: the old ones would be waited for in vain."""
     for part in parts:
         item, told = ours(overlay)[part.name], variables(overlay, ours(overlay)[part.name])
         follows = "kafka_bootstrap" in part.settings.model_fields and not part.ports
