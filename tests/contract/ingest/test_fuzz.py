@@ -126,6 +126,7 @@ async def test_whatever_a_body_holds_is_answered_and_forgotten(servers, tools, p
     settings, seed = await tools.fresh_settings(servers), secrets.randbits(32)
     async with tools.ready(settings, log_level="ERROR") as (started, client):
         memory = psutil.Process(started.pid).memory_info
+        born = memory().rss
 
         async def send(share: float, first: int) -> Counter[int]:
             senders = (answers_to(client, seed + first + n, seconds * share) for n in range(SENDERS))
@@ -138,6 +139,7 @@ async def test_whatever_a_body_holds_is_answered_and_forgotten(servers, tools, p
         told += await send(1 - WARM_SHARE, SENDERS)
         grown = memory().rss
         assert (await client.post("/v1/streams/a/records", json=A)).status_code == 202
-    print(f"seed {seed}: {dict(sorted(told.items()))}, {warm / MIB:.1f} MiB, then {grown / MIB:.1f} MiB")  # noqa: T201
+    sizes = [f"{size / MIB:.1f}" for size in (born, warm, grown)]
+    print(f"seed {seed}: {dict(sorted(told.items()))}; MiB at the start, warm, at the end: {sizes}")  # noqa: T201
     assert {202, 207, 400, 415, 422} <= told.keys()
     assert grown < warm * GROWTH + GROWTH_BYTES, f"{warm:,} bytes, then {grown:,}"
