@@ -58,6 +58,21 @@ async def test_with_kafka_away_senders_are_told_to_try_later(servers, tools, imp
     assert {f"{when}-{n}" for when in ("before", "after") for n in range(count)} <= written
 
 
+async def test_no_more_is_taken_in_hand_than_the_memory_set_aside_for_it(servers, tools) -> None:
+    """While Kafka hangs, bodies pile up: those past the bound are told so at once, and pass once it is back."""
+    settings = await tools.fresh_settings(servers, kafka_timeout_ms=3_000, max_bytes_in_hand=64 * 1024)
+    async with tools.listening(settings) as service:
+        await until_taken(service, body(1, "before"))
+        with hanging_kafka(servers):
+            answers = await asyncio.gather(*(service.send("a", body(1_000, f"{n}")) for n in range(3)))
+        assert sorted((one.status_code, one.json()["code"]) for one in answers) == [
+            *[(429, "overloaded")] * 2,
+            (503, "unavailable"),
+        ]
+        assert all(int(one.headers["retry-after"]) >= 1 for one in answers)
+        await until_taken(service, body(1_000, "after"))
+
+
 async def test_refused_records_that_cannot_be_put_aside_are_no_success(servers, impatient) -> None:
     """An answer that names refused records promises that they are kept."""
     with hanging_kafka(servers):
