@@ -5,6 +5,7 @@ import secrets
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from common.clock import ManualClock
@@ -51,6 +52,16 @@ async def test_a_long_answer_is_repeated_byte_for_byte_and_kept_small(service: A
     async with Redis.from_url(service.settings.redis_url.get_secret_value()) as redis:
         (kept,) = [name async for name in redis.scan_iter(match=f"*:{key}", count=10_000)]
         assert await redis.hstrlen(kept, "body") < len(first.content) / 10
+
+
+async def test_with_redis_away_only_requests_under_a_key_wait(servers: Any, tools: Any) -> None:
+    """Records need no memory of keys; a repeat under one would be carried out twice."""
+    away = {"redis_url": SecretStr("redis://127.0.0.1:1/0")}
+    async with tools.listening((await tools.fresh_settings(servers)).model_copy(update=away)) as service:
+        plain = await service.send("a", record(), "application/json")
+        keyed = await service.send("a", record(), "application/json", Idempotency_Key="k")
+    assert (plain.status_code, keyed.status_code, keyed.json()["code"]) == (202, 503, "unavailable")
+    assert int(keyed.headers["retry-after"]) >= 1
 
 
 async def test_another_body_under_a_key_is_refused(service: Any) -> None:
