@@ -59,7 +59,7 @@ async def compare(generations: Generations, old: int, new: int) -> Compared:
     return compared
 
 
-async def _look_again(  # by place: as `compare` has them
+async def _look_again(
     generations: Generations, old: int, new: int, suspects: Collection[str], compared: Compared
 ) -> None:
     if not suspects:
