@@ -234,17 +234,22 @@ async def test_what_was_acknowledged_survives_a_hang(stack: Stack, sending: Send
 @pytest.mark.parametrize("name", ["documents", "aggregates"])
 async def test_what_was_acknowledged_survives_rebalances(stack: Stack, sending: Sending, name: str) -> None:
     """Another worker comes, dies, comes back and goes: each time every partition changes hands amid its batches."""
-    another = another_of(stack, name)
+    another, log = another_of(stack, name), stack.profile.logs / f"{name}.log"
+    before = log.read_text().count('"partitions_assigned"')
     async with sending.during(f"rebalance-{name}"):
         await stack.supervisor.start([another])
         stack.kill(another.name)
         await stack.restarted(another.name)
         await stack.stop(another.name)
+    assert log.read_text().count('"partitions_assigned"') >= before + 2
+    assert another.log.read_text().count('"partitions_assigned"') >= 2
 
 
 def another_of(stack: Stack, name: str) -> Process:
-    """A second process of a service, which listens elsewhere."""
+    """A second process of a service, which listens elsewhere; under the name of the first it would take its place."""
     port = f"{name}_metrics"
     elsewhere = {**stack.profile.ports, port: on_free_ports(stack.profile).ports[port]}
     (another,) = services(replace(stack.profile, ports=elsewhere), [name])
-    return replace(another, name=f"another-{name}", log=stack.profile.logs / f"another-{name}.log")
+    nameless = {**another.environment, "TWINSTREAM_INSTANCE": "", "TWINSTREAM_SESSION_TIMEOUT_MS": "6000"}
+    log = stack.profile.logs / f"another-{name}.log"
+    return replace(another, name=f"another-{name}", log=log, environment=nameless)
