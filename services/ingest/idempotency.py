@@ -141,9 +141,10 @@ class IdempotencyKeys:
         lease writes the very same versions.
         """
         encoding, body = await _packed(given.body)
-        args = [reservation.owner, given.status, given.media_type, encoding, body]
         with metrics.store_call("ingest", "finish"), _forgiven("idempotency_answer_not_kept"):
-            await self._finish(keys=[reservation.name], args=args)
+            await self._finish(
+                keys=[reservation.name], args=[reservation.owner, given.status, given.media_type, encoding, body]
+            )
 
     async def release(self, reservation: Reservation) -> None:
         """Give the reservation up after a failure, so that a repeat need not wait for the lease to end."""
