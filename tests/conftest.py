@@ -19,6 +19,7 @@ from localstack.testing import Stack, running_servers
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz-seconds", type=float, default=60.0, help="how long the long tests that fuzz go on")
+    parser.addoption("--keep-formats", action="store_true", help="keep what the stores of a new version come to")
 
 
 @pytest_asyncio.fixture(scope="session")
