@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, RESTError, ValidationException
+from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -39,6 +40,33 @@ class Catalog:
         """
         with translated(f"a look at {table}"):
             return self.catalog.load_table((NAMESPACE, table))
+
+    def ensure(self, table: str, schema: Schema, **about: Any) -> Table:
+        """A table, made where there is none; one of a former version gets the columns of `schema` that it lacks.
+
+        What a newer version has added stays: its rows are written without it.
+
+        Args:
+            table: its name.
+            schema: columns are known by their names; those that are added are empty in former rows.
+            about: what else a table is made with.
+
+        Raises:
+            TryLater: the catalog is away, or the table was changed just now.
+        """
+        try:
+            with translated(f"the making of {table}"):
+                self.catalog.create_namespace_if_not_exists(NAMESPACE)
+                made = self.catalog.create_table_if_not_exists((NAMESPACE, table), schema=schema, **about)
+                known = {field.name for field in made.schema().fields}
+                lacking = [field for field in schema.fields if field.name not in known]
+                if lacking:
+                    with made.update_schema() as update:
+                        for field in lacking:
+                            update.add_column(field.name, field.field_type)
+                return made
+        except Reposition as moved:
+            raise TryLater(str(moved)) from moved
 
 
 @contextmanager

@@ -93,10 +93,15 @@ SELECT {", ".join(f"l.{quoted(name)}" for name in columns)}, coalesce(c.first_se
 FROM latest l LEFT JOIN compared c ON c.unique_identifier = l.unique_identifier
 WHERE c.unique_identifier IS NULL OR NOT c.wins
 UNION ALL
-SELECT {", ".join(f"t.{quoted(name)}" for name in columns)}, c.first_seen
+SELECT {", ".join(_of_tail(pin.log.schema, name) for name in columns)}, c.first_seen
 FROM tail t JOIN compared c ON t.kafka_partition = c.p AND t.kafka_offset = c.o
 WHERE c.wins
 """
+
+
+def _of_tail(schema: Schema, name: str) -> str:
+    """A column of the log; one that its writer, of a former version, has not made yet is empty."""
+    return f"t.{quoted(name)}" if name in schema.column_names else f"NULL AS {quoted(name)}"
 
 
 VOIDS: Final = """voids AS MATERIALIZED (

@@ -13,7 +13,7 @@ from common.contracts import Stream
 from lake.maintenance.engine import Engine
 from lake.maintenance.files import replace, write
 from twinstream_lake.catalog import Catalog, translated
-from twinstream_lake.layout import NAMESPACE, POSITIONS, encode_positions, latest_name, latest_schema
+from twinstream_lake.layout import POSITIONS, encode_positions, latest_name, latest_schema
 from twinstream_lake.pins import StreamPin, pin
 from twinstream_lake.views import fresh, literal
 
@@ -48,17 +48,13 @@ class LatestTables:
         self._shard_rows = shard_rows
 
     def prepare(self) -> None:
-        """Make the tables that are missing.
+        """Make the tables that are missing, and the columns that those of a former version lack.
 
         Raises:
             TryLater: the catalog is away.
         """
         for stream in Stream:
-            with translated(f"the making of {latest_name(stream)}"):
-                self._catalog.catalog.create_namespace_if_not_exists(NAMESPACE)
-                self._catalog.catalog.create_table_if_not_exists(
-                    (NAMESPACE, latest_name(stream)), schema=latest_schema(stream), properties=PROPERTIES
-                )
+            self._catalog.ensure(latest_name(stream), latest_schema(stream), properties=PROPERTIES)
 
     def rebuild(self, stream: Stream) -> Rebuilt | None:
         """Bring the latest to where the log is; None when it is there.

@@ -16,7 +16,6 @@ from common.contracts import Stream
 from common.errors import Reposition, TryLater
 from twinstream_lake.catalog import Catalog, translated
 from twinstream_lake.layout import (
-    NAMESPACE,
     POSITIONS,
     decode_positions,
     encode_positions,
@@ -57,19 +56,17 @@ class LogTable:
         self._table: Table
 
     def prepare(self) -> None:
-        """Make the table if there is none.
+        """Make the table if there is none, and the columns that one of a former version lacks.
 
         Raises:
             TryLater: the catalog is away.
         """
-        with translated(f"the making of {self._name}"):
-            self._catalog.catalog.create_namespace_if_not_exists(NAMESPACE)
-            self._table = self._catalog.catalog.create_table_if_not_exists(
-                (NAMESPACE, self._name),
-                schema=log_schema(self.stream),
-                partition_spec=log_partitions(self.stream),
-                properties=PROPERTIES,
-            )
+        self._table = self._catalog.ensure(
+            self._name,
+            log_schema(self.stream),
+            partition_spec=log_partitions(self.stream),
+            properties=PROPERTIES,
+        )
 
     def positions(self) -> Mapping[int, int]:
         """The next offset to read of each partition, as the table has it now.
