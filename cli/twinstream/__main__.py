@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from twinstream import conditions, keys, rejected, rules
+from twinstream.backup import backup, restore
 from twinstream.children import children
 from twinstream.console import report
 from twinstream.count import count
@@ -104,6 +105,8 @@ app.add_typer(project.app, name="project")
 app.command()(rebuild)
 app.command()(audit)
 app.command()(init)
+app.command()(backup)
+app.command()(restore)
 
 
 def main() -> None:

@@ -1,0 +1,83 @@
+"""The documents that nothing else holds: the only importer of MongoDB's driver here, which translates its errors."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from bson import json_util
+from pymongo import ASCENDING, AsyncMongoClient, InsertOne, WriteConcern
+from pymongo.errors import BulkWriteError, ConfigurationError, OperationFailure, PyMongoError
+
+from common.analytics import SAVED
+from common.contracts import Collections
+from common.errors import CannotStart, TryLater, unfit_secret
+from common.settings import MongoSettings
+
+KEPT: Final = (Collections.ALERTS, Collections.DELIVERIES, Collections.REJECTED, SAVED)
+"""What people and the outside world made, in the order in which it is read; it is put back in the reverse one.
+
+An alert that is known has its deliveries: the notifier stores these first. So they are read after their alerts, and put
+back before them. Not kept are the other collections: records, positions and generations come anew from the log, how
+destinations do is found out again, and results of queries are gone within a day.
+"""
+
+_DUPLICATE: Final = 11000
+_NOT_LET_IN: Final = {13, 18}  # Unauthorized, AuthenticationFailed
+
+
+class DocumentArchive:
+    """Reads and puts back documents; an id that is there stays as it is."""
+
+    def __init__(self, settings: MongoSettings) -> None:
+        try:
+            self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+                settings.mongo_uri.get_secret_value(),
+                timeoutMS=settings.mongo_timeout_ms,
+                serverSelectionTimeoutMS=settings.mongo_timeout_ms,
+                appname="twinstream backup",
+            )
+        except (PyMongoError, ValueError) as error:  # a bad port is a ValueError
+            raise CannotStart(unfit_secret("TWINSTREAM_MONGO_URI", error)) from None
+        self._database = self._client[settings.mongo_database]
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def read(self, collection: str) -> AsyncIterator[str]:
+        """Every document as Extended JSON, by id.
+
+        Raises:
+            TryLater: MongoDB is away.
+            CannotStart: MongoDB does not let us in; so with all that follows here.
+        """
+        with _translated("a backup"):
+            async for one in self._database[collection].find().sort("_id", ASCENDING):
+                yield json_util.dumps(one, json_options=json_util.CANONICAL_JSON_OPTIONS)
+
+    async def put(self, collection: str, documents: Sequence[str]) -> int:
+        """Store those whose ids are not there; returns how many.
+
+        Raises:
+            TryLater: MongoDB is away; some may have been stored.
+        """
+        writes = [InsertOne(json_util.loads(one)) for one in documents]
+        kept = self._database.get_collection(collection, write_concern=WriteConcern("majority", j=True))
+        with _translated("a restore"):
+            try:
+                return (await kept.bulk_write(writes, ordered=False)).inserted_count if writes else 0
+            except BulkWriteError as error:
+                failures = error.details["writeErrors"]
+                if error.details["writeConcernErrors"] or any(one["code"] != _DUPLICATE for one in failures):
+                    raise
+                return len(writes) - len(failures)
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except PyMongoError as error:
+        code = error.code if isinstance(error, OperationFailure) else None
+        if isinstance(error, ConfigurationError) or code in _NOT_LET_IN:
+            raise CannotStart(f"MongoDB refused {doing}: {error}") from error
+        raise TryLater(f"MongoDB did not take part in {doing}: {type(error).__name__}") from error
