@@ -73,6 +73,16 @@ DELIVERY_ATTEMPTS = Counter(
 DELIVERY_AGE = Histogram(
     "twinstream_delivery_age_seconds", "From an alert's being stored to its arrival", ["kind"], buckets=_AGES
 )
+DELIVERIES_GIVEN_UP = Counter(
+    "twinstream_deliveries_given_up_total",
+    "Messages that were given up: refused, tried for the last time, or for a destination that is given up or disabled",
+    ["kind"],
+)
+DESTINATIONS_GIVEN_UP = Counter(
+    "twinstream_destinations_given_up_total",
+    "Destinations that were given up: nothing arrived there for days, or they want nothing more",
+    ["kind"],
+)
 RULE_HITS = Counter(
     "twinstream_rule_hits_total", "Records that a rule held for, repetitions included", ["rule", "stream"]
 )

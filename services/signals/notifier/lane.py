@@ -211,6 +211,7 @@ class Lane:
             log.error("destination_given_up", destination=self.name, why=why)
             await self._tell_another(why)  # first: whoever ends before the rest is done does all of it again
             await vitals.disable(why)
+            metrics.DESTINATIONS_GIVEN_UP.labels(self.entry.value.kind).inc()
         await until_done(partial(self._store.abandon, self.name, self._refusal(vitals) or why, unclaimed=True))
         self._awake.set()
 
@@ -274,6 +275,10 @@ class Lane:
                 await self._save_members(one)
         if deliveries:
             await self._parts.writing.save(deliveries)
+            given_up = sum(
+                one.state is DeliveryState.FAILED and one.kind is not DeliveryKind.TEST for one in deliveries
+            )
+            metrics.DELIVERIES_GIVEN_UP.labels(self.entry.value.kind).inc(given_up)
             self._hand.drop([one.id for one in deliveries])
             self._told.drop([one.alert for one in deliveries])
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from common import metrics
 from common.clock import Clock, SystemClock
 from common.concurrency import all_of
 from common.contracts import ALERTS, ControlKind
@@ -45,6 +46,9 @@ async def run(settings: NotifierSettings, stop: asyncio.Event) -> None:
         CannotStart: the configuration or the surroundings must change.
         TryLater: Kafka or MongoDB was not there within a minute.
     """
+    for kind in DestinationKind:  # a counter that begins at its first event would show no increase by it
+        metrics.DELIVERIES_GIVEN_UP.labels(kind)
+        metrics.DESTINATIONS_GIVEN_UP.labels(kind)
     health = Health()
     status = StatusServer(settings.metrics_host, settings.notifier_metrics_port, health)
     status.start()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from prometheus_client import REGISTRY
 
 from common.alerts import Alert
 from common.deliveries import DeliveryState, DestinationHealth
@@ -12,6 +13,10 @@ from signals.notifier.delivery_store import DeliveryStore
 
 HOUR_MS = 3_600_000
 GONE = "the receiver answered 410: it wants nothing more"
+
+
+def given_up(what: str) -> float:
+    return REGISTRY.get_sample_value(f"twinstream_{what}_given_up_total", {"kind": "webhook"}) or 0.0
 
 
 async def test_a_destination_that_keeps_failing_is_left_alone_for_a_while(
@@ -38,7 +43,8 @@ async def test_a_destination_that_keeps_failing_is_left_alone_for_a_while(
 async def test_a_receiver_that_is_gone_is_told_of_elsewhere(
     bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
 ) -> None:
-    """410 gives a destination up at once; written anew it begins anew."""
+    """410 gives a destination up at once, and counts it as such; written anew it begins anew."""
+    before = given_up("destinations"), given_up("deliveries")
 
     async def told_again() -> bool:  # it is not known at once that the destination was written anew
         await bench.raise_(an_alert("b-3"))
@@ -56,6 +62,8 @@ async def test_a_receiver_that_is_gone_is_told_of_elsewhere(
         receiver.answer = None
         await bench.destination("ops", url=receiver.url)
         await bench.until(told_again)
+    assert given_up("destinations") == before[0] + 1
+    assert given_up("deliveries") >= before[1] + 2
     notice, last = receiver.messages[1:3]
     assert notice["type"] == "destination.disabled"
     assert f"'ops' was given up: {GONE}." in notice["data"]["text"]
