@@ -2,10 +2,12 @@
 # One image for each extra of pyproject.toml, with that extra's dependencies alone:
 #   docker build --build-arg EXTRA=ingest --build-arg METRICS_PORT=9101 -t twinstream-ingest .
 #   docker run --read-only --cap-drop ALL twinstream-ingest ingest      (the word is the module that python -m runs)
+# With `--build-arg ALSO=otel` it can export to OpenTelemetry, too.
 ARG PYTHON=3.13.18-slim-trixie
 
 FROM python:${PYTHON} AS build
 ARG EXTRA
+ARG ALSO=${EXTRA}
 ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
 WORKDIR /src
 SHELL ["/bin/sh", "-eu", "-c"]
@@ -19,7 +21,7 @@ COPY pyproject.toml ./
 RUN --mount=type=cache,target=/root/.cache \
     python -m venv --without-pip /opt/twinstream && \
     /opt/build/bin/uv pip install --quiet --python /opt/twinstream/bin/python --require-hashes \
-        --constraint requirements/all.txt --requirement pyproject.toml --extra "${EXTRA}"
+        --constraint requirements/all.txt --requirement pyproject.toml --extra "${EXTRA}" --extra "${ALSO}"
 
 # Our own code last, for it changes most often.
 COPY README.md LICENSE ./

@@ -12,6 +12,7 @@ import structlog
 import uvloop
 
 from common.errors import CannotStart, Refused, TryLater
+from common.exporting import exporting
 from common.settings import Settings, load
 from common.telemetry import configure_logging
 
@@ -39,8 +40,9 @@ def main(service: str, settings_type: type[S], run: Callable[[S, asyncio.Event],
         settings = load(settings_type)
         configure_logging(service, settings.log_level)
         log.info("starting")
-        gc.freeze()  # what was imported stays: the collector need not walk through it again and again
-        uvloop.run(_until_stopped(settings, run))
+        with exporting(service, settings):
+            gc.freeze()  # what was imported stays: the collector need not walk through it again and again
+            uvloop.run(_until_stopped(settings, run))
     except CannotStart as error:
         print(f"{service} cannot start:\n{error}", file=sys.stderr)  # noqa: T201  # for whoever starts it
         sys.exit(EX_CONFIG)

@@ -28,6 +28,19 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     metrics_host: str = Field("127.0.0.1", description="address of /metrics, /healthz and /readyz of a process")
+    otlp_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/]+(/\S*)?)?$",
+        description="base URL of an OpenTelemetry receiver (OTLP over HTTP, such as http://collector:4318) that traces "
+        "and metrics are sent to; needs the extra `otel`; none unless set",
+    )
+    otlp_headers: SecretStr = Field(
+        SecretStr(""), description="headers of what is sent there, name=value, comma-separated; may hold a password"
+    )
+    otlp_sample_ratio: float = Field(
+        0.1, ge=0, le=1, description="share of traces that is sent, the same in all processes"
+    )
+    otlp_metrics_seconds: float = Field(15.0, ge=0.1, le=3600, description="how often metrics are sent")
 
 
 class KafkaSettings(Settings):

@@ -1,14 +1,22 @@
-"""Two of every process side by side, and each of them restarted in turn under load: nothing is lost, no read fails."""
+"""Two of every process side by side, rolled out anew and killed under load: nothing is lost or doubled, no read fails.
+
+The lake's writer and its maintenance run once, for a table has one writer; they are restarted and killed likewise.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+import json
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import pytest
 import pytest_asyncio
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from common.bootstrap import ensure_first_key
 from common.kafka.topics import ensure_topics
@@ -19,57 +27,92 @@ from localstack.testing import Stack, running_servers
 
 pytestmark = [pytest.mark.long]
 
-NAMES = ("documents", "aggregates", "ingest", "query_api")
+TWICE: Final = ("documents", "aggregates", "scan", "notifier", "ingest", "query_api", "lake_jobs")
+ONCE: Final = ("lake_writer", "lake_maintenance")
+PARTITIONS = 4
 BATCH = 20
+SIGNAL_EVERY = 10
 PAUSE_S = 0.2  # of writers and readers alike: what is tested is a restart, not saturation
 FOUND_WITHIN_S = 120
 
 
-@pytest_asyncio.fixture(scope="module")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    async with running_servers(tmp_path_factory.mktemp("replicas")) as stack:
-        settings = KafkaSettings(kafka_bootstrap=stack.kafka_bootstrap)
-        await ensure_topics(settings, partitions=4)
-        await ensure_first_key(settings, stack.profile.key_file)
-        yield stack
+class Receiver(ThreadingHTTPServer):
+    """Takes what it is told; what comes twice under one id it takes once, as receivers do."""
+
+    request_queue_size = 64
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.taken: dict[str, list[str]] = {}
+
+    def told(self) -> Counter[str]:
+        """The records that it was told of."""
+        return Counter(record for records in list(self.taken.values()) for record in records)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        alerts = message["data"]["alerts"]
+        self.server.taken[self.headers["webhook-id"]] = [alert["record"]["unique_identifier"] for alert in alerts]
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
 
 
 class Balancer:
-    """Requests in turn to every replica; one that refuses the connection is passed over, nothing else is forgiven."""
+    """Requests in turn to every replica; one that refuses the connection is passed over, nothing else is forgiven.
+
+    Where replicas are killed, a connection may also break in the middle: as a proxy does with what may be asked again,
+    it is then asked of the next one.
+    """
 
     def __init__(self, key: str, urls: Sequence[str]) -> None:
         self._http = httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=30)
         self._urls, self._turns = urls, count()
+        self.forgives: type[httpx.TransportError] = httpx.ConnectError
 
     async def __call__(self, method: str, path: str, **options: Any) -> httpx.Response:
         turn = next(self._turns)
-        for other in range(len(self._urls)):
+        for other in range(2 * len(self._urls)):
             url = self._urls[(turn + other) % len(self._urls)]
             try:
                 answer = await self._http.request(method, url + path, **options)
-            except httpx.ConnectError:
+            except self.forgives:
                 continue
             assert answer.is_success, answer.text
             return answer
-        pytest.fail("no replica listens")
+        pytest.fail("no replica answers")
 
     async def close(self) -> None:
         await self._http.aclose()
 
 
 class Replicas:
-    """Two of every service on ports of their own, each with its own name in its group."""
+    """Two of every service on ports of their own, each with its own name in its group; the lake's writer once."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         second = on_free_ports(stack.profile)
-        self.profiles = {"1": stack.profile, "2": replace(second, ports={**second.ports, **shared(stack)})}
-
-    def names(self) -> list[str]:
-        return [f"{name.replace('_', '-')}-{instance}" for name in NAMES for instance in self.profiles]
+        self._profiles = {"1": stack.profile, "2": replace(second, ports={**second.ports, **shared(stack)})}
+        self.names: dict[str, list[str]] = {}
 
     async def start(self) -> None:
-        for instance, profile in self.profiles.items():
+        for instance, profile in self._profiles.items():
             processes = [
                 replace(
                     process,
@@ -77,13 +120,25 @@ class Replicas:
                     log=process.log.with_stem(f"{process.log.stem}-{instance}"),
                     environment={**process.environment, "TWINSTREAM_INSTANCE": instance},
                 )
-                for process in services(profile, NAMES)
+                for process in services(profile, TWICE if instance == "2" else (*TWICE, *ONCE))
             ]
+            self.names[instance] = [process.name for process in processes]
             await self._stack.supervisor.start(processes)
+
+    async def restart(self, instance: str) -> None:
+        """This one of every service at once, as a rollout of all of them does."""
+        await asyncio.gather(*(self._stack.stop(name) for name in self.names[instance]))
+        await asyncio.gather(*(self._stack.start(name) for name in self.names[instance]))
+
+    async def kill(self, instance: str) -> None:
+        """This one of every service at once, without a warning."""
+        for name in self.names[instance]:
+            self._stack.kill(name)
+        await asyncio.gather(*(self._stack.restarted(name) for name in self.names[instance]))
 
     def balancer(self, name: str) -> Balancer:
         key = self._stack.profile.key_file.read_text(encoding="ascii").strip()
-        return Balancer(key, [profile.url(name) for profile in self.profiles.values()])
+        return Balancer(key, [profile.url(name) for profile in self._profiles.values()])
 
 
 def shared(stack: Stack) -> dict[str, int]:
@@ -91,56 +146,198 @@ def shared(stack: Stack) -> dict[str, int]:
     return {name: port for name, port in stack.profile.ports.items() if name in {"kafka", "mongo", "redis"}}
 
 
-async def test_a_rolling_restart_loses_nothing_and_fails_no_read(stack: Stack) -> None:
-    """One replica after the other, while records come and are looked up, counted and listed."""
-    replicas, over, sent = Replicas(stack), asyncio.Event(), list[str]()
+@dataclass
+class Load:
+    """Clients that send, read and ask SQL without a pause in the work, and what they sent."""
+
+    ingest: Balancer
+    query: Balancer
+    sent: list[str] = field(default_factory=list)
+    reads: int = 0
+    queries: int = 0
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
+    _tasks: Sequence[asyncio.Task[None]] = ()
+
+    def begin(self) -> None:
+        work: Iterable[Callable[[], Awaitable[None]]] = (self._write, self._read, self._read, self._ask)
+        self._tasks = [asyncio.ensure_future(self._again_and_again(one)) for one in work]
+
+    def check(self) -> None:
+        """Fail at once, not at the end."""
+        for task in self._tasks:
+            if task.done():
+                task.result()
+
+    async def end(self) -> None:
+        self._over.set()
+        await asyncio.gather(*self._tasks)
+
+    async def _again_and_again(self, once: Callable[[], Awaitable[None]]) -> None:
+        while not self._over.is_set():
+            await once()
+            await asyncio.sleep(PAUSE_S)
+
+    async def _write(self) -> None:
+        batch = [f"b-{len(self.sent) + n}" for n in range(BATCH)]
+        await self.ingest("POST", "/v1/streams/b/records", json=[a_b(id_) for id_ in batch])
+        self.sent.extend(batch)
+
+    async def _read(self) -> None:
+        assert (await self.query("GET", "/v1/b/first")).json()["unique_identifier"] == "first"
+        assert (await self.query("GET", "/v1/a/p/b", params={"limit": 5})).json()["items"]
+        assert (await self.query("GET", "/v1/counts/b", params={"hours": 1})).json()["count"] > 0
+        self.reads += 3
+
+    async def _ask(self) -> None:
+        assert (await asked(self.query, "select 42")) == [[42]]
+        self.queries += 1
+
+
+@pytest_asyncio.fixture(scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(
+            "TWINSTREAM_SEND_TIMEOUT_MS", "4000"
+        )  # a claim of a notifier that was killed lasts half as long again
+        patched.setenv("TWINSTREAM_LAKE_COMMIT_SECONDS", "1")
+        async with running_servers(tmp_path_factory.mktemp("replicas")) as stack:
+            settings = KafkaSettings(kafka_bootstrap=stack.kafka_bootstrap)
+            await ensure_topics(settings, partitions=PARTITIONS)
+            await ensure_first_key(settings, stack.profile.key_file)
+            yield stack
+
+
+@pytest_asyncio.fixture(scope="module")
+async def replicas(stack: Stack) -> Replicas:
+    replicas = Replicas(stack)
     await replicas.start()
-    ingest, query = replicas.balancer("ingest"), replicas.balancer("query_api")
-    first = await ingest("POST", "/v1/streams/b/records", json=[a_b("first")])
-    waiting = {"wait_for": first.json()["receipt"], "timeout_ms": 20_000}
-    await query("GET", "/v1/b/first", params=waiting)
-    await query("GET", "/v1/counts/b", params={**waiting, "hours": 1})
+    return replicas
 
-    async def write() -> None:
-        while not over.is_set():
-            batch = [f"b-{len(sent) + n}" for n in range(BATCH)]
-            await ingest("POST", "/v1/streams/b/records", json=[a_b(id_) for id_ in batch])
-            sent.extend(batch)
-            await asyncio.sleep(PAUSE_S)
 
-    async def read() -> int:
-        reads = 0
-        while not over.is_set():
-            assert (await query("GET", "/v1/b/first")).json()["unique_identifier"] == "first"
-            assert (await query("GET", "/v1/a/p/b", params={"limit": 5})).json()["items"]
-            assert (await query("GET", "/v1/counts/b", params={"hours": 1})).json()["count"] > 0
-            reads += 3
-            await asyncio.sleep(PAUSE_S)
-        return reads
-
-    tasks = [asyncio.create_task(one()) for one in (write, read, read)]
-    for name in replicas.names():
-        await stack.stop(name)
-        await stack.start(name)
-        assert [task.result() for task in tasks if task.done()] == [], name
-    over.set()
-    _, *reads = await asyncio.gather(*tasks)
-    assert sum(reads) > 100
-    await all_found(query, sent)
-    for balancer in (ingest, query):
+@pytest_asyncio.fixture(scope="module")
+async def load(replicas: Replicas, receiver: Receiver) -> AsyncIterator[Load]:
+    """The clients, once the product is known to do what they expect of it."""
+    load = Load(replicas.balancer("ingest"), replicas.balancer("query_api"))
+    await load.query("POST", "/v1/destinations", json={"name": "ops", "kind": "webhook", "url": receiver_url(receiver)})
+    await load.query("POST", "/v1/rules", json={"name": "zebras", "keywords": ["zebra"], "destinations": ["ops"]})
+    first = await load.ingest("POST", "/v1/streams/b/records", json=[a_b("first")])
+    waiting = {"wait_for": first.json()["receipt"], "timeout_ms": 30_000}
+    await load.query("GET", "/v1/b/first", params=waiting)
+    await load.query("GET", "/v1/counts/b", params={**waiting, "hours": 1})
+    await until_told(load, receiver)
+    yield load
+    for balancer in (load.ingest, load.query):
         await balancer.close()
 
 
-def a_b(id_: str) -> dict[str, Any]:
-    return {"unique_identifier": id_, "Stream_A_unique_identifier": "p", "number": 1, "text": id_}
+async def until_told(load: Load, receiver: Receiver) -> None:
+    """A rule is in force some moments after it was made: until then, another record tries again."""
+    async with asyncio.timeout(FOUND_WITHIN_S):
+        for attempt in count():
+            await load.ingest("POST", "/v1/streams/b/records", json=[a_b(f"try-{attempt}", text=f"a zebra {attempt}")])
+            for _ in range(20):
+                if receiver.told():
+                    return
+                await asyncio.sleep(0.1)
+
+
+async def test_a_rollout_and_deaths_lose_nothing_double_nothing_and_fail_no_read(
+    stack: Stack, replicas: Replicas, load: Load, receiver: Receiver
+) -> None:
+    """One replica of every service after the other, restarted and then killed, while records come and are asked for."""
+    load.begin()
+    for instance in replicas.names:
+        await replicas.restart(instance)
+        load.check()
+    restarted = len(load.sent)
+    for balancer in (load.ingest, load.query):
+        balancer.forgives = httpx.TransportError
+    for instance in replicas.names:
+        await replicas.kill(instance)
+        load.check()
+    await load.end()
+    assert min(restarted, len(load.sent) - restarted) > 5 * BATCH
+    assert load.reads > 100
+    assert load.queries > 10
+    await all_found(load.query, load.sent)
+    await each_counted_once(stack, load)
+    await each_told_once(load, receiver)
+
+
+def a_b(id_: str, text: str = "") -> dict[str, Any]:
+    """Every tenth has a signal."""
+    _, _, number = id_.partition("-")
+    planted = id_.startswith("b-") and int(number) % SIGNAL_EVERY == 0
+    words = text or (f"{id_} and a zebra" if planted else id_)
+    return {"unique_identifier": id_, "Stream_A_unique_identifier": "p", "number": 1, "text": words}
+
+
+def receiver_url(receiver: Receiver) -> str:
+    return f"http://127.0.0.1:{receiver.server_port}/"
+
+
+async def asked(query: Balancer, sql: str) -> list[list[Any]]:
+    """The rows of a query in SQL; whoever dies meanwhile, it is answered."""
+    job = (await query("POST", "/v1/analytics/queries", json={"sql": sql})).json()
+    async with asyncio.timeout(FOUND_WITHIN_S):
+        while job["state"] in {"queued", "running"}:
+            await asyncio.sleep(0.1)
+            job = (await query("GET", f"/v1/analytics/queries/{job['id']}")).json()
+    assert job["state"] == "succeeded", job
+    rows: list[list[Any]] = (await query("GET", f"/v1/analytics/queries/{job['id']}/result")).json()["rows"]
+    return rows
 
 
 async def all_found(query: Balancer, sent: Sequence[str]) -> None:
     async with asyncio.timeout(FOUND_WITHIN_S):
         for start in range(0, len(sent), 1000):
             ids = list(sent[start : start + 1000])
+            texts = [a_b(id_)["text"] for id_ in ids]
             while True:
                 found = (await query("POST", "/v1/b/lookup", json={"ids": ids})).json()["items"]
-                if [one and one["text"] for one in found] == ids:
+                if [one and one["text"] for one in found] == texts:
                     break
                 await asyncio.sleep(0.2)
+
+
+async def each_counted_once(stack: Stack, load: Load) -> None:
+    """Ids, and every message of the log: in the windows and in the lake."""
+    messages, ids = await log_length(stack, "records.b"), set(load.sent)
+
+    async def told() -> Mapping[str, Any]:
+        counts = {
+            unit: (await load.query("GET", "/v1/counts/b", params={"hours": 2, "unit": unit})).json()["count"]
+            for unit in ("items", "events")
+        }
+        lake = (
+            "select count(*), count(distinct kafka_partition || '/' || kafka_offset), count(distinct unique_identifier)"
+        )
+        return counts | {"lake": (await asked(load.query, f"{lake} from b_log"))[0]}
+
+    found: Mapping[str, Any] = {}
+    async with asyncio.timeout(FOUND_WITHIN_S):
+        while (found := await told())["events"] < messages or found["lake"][0] < messages:
+            await asyncio.sleep(0.5)
+    known = found["lake"][2]
+    assert known >= len(ids) + 2  # the first one, and those that tried the rule
+    assert found == {"items": known, "events": messages, "lake": [messages, messages, known]}
+
+
+async def log_length(stack: Stack, topic: str) -> int:
+    """How many messages it holds."""
+    async with AIOKafkaConsumer(bootstrap_servers=stack.kafka_bootstrap) as consumer:
+        ends = await consumer.end_offsets([TopicPartition(topic, number) for number in range(PARTITIONS)])
+        return sum(ends.values())
+
+
+async def each_told_once(load: Load, receiver: Receiver) -> None:
+    """By one message, whatever of its way died in between."""
+    planted = {id_ for id_ in load.sent if "zebra" in a_b(id_)["text"]}
+
+    def told() -> Counter[str]:
+        return Counter({id_: times for id_, times in receiver.told().items() if id_.startswith("b-")})
+
+    async with asyncio.timeout(FOUND_WITHIN_S):
+        while not planted <= set(told()):
+            await asyncio.sleep(0.2)
+    assert told() == Counter(planted)

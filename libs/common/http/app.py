@@ -17,7 +17,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from common import contracts, metrics
+from common import contracts, metrics, spans
 from common.errors import CannotStart
 from common.health import Health
 from common.http import problems
@@ -187,7 +187,8 @@ class Observed:
             return
         started = time.perf_counter()
         caller = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
-        trace = trace_id(begin_trace(caller.decode("latin-1"))).encode()
+        traceparent = begin_trace(caller.decode("latin-1"))
+        trace = trace_id(traceparent).encode()
         status = 500
 
         async def send_traced(message: Message) -> None:
@@ -201,7 +202,10 @@ class Observed:
         try:
             await self._app(scope, receive, send_traced)
         finally:
-            self._record(scope, status, time.perf_counter() - started)
+            took_s = time.perf_counter() - started
+            self._record(scope, status, took_s)
+            if spans.is_wanted(trace_id(traceparent)):
+                _tell(scope, status, took_s, traceparent, caller.decode("latin-1"))
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
@@ -210,6 +214,17 @@ class Observed:
         if route not in _QUIET:
             log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 2))
         _audit(scope, route, status)
+
+
+def _tell(scope: Scope, status: int, took_s: float, traceparent: str, caller: str) -> None:
+    """Tell whoever exports traces, in the words of OpenTelemetry's conventions."""
+    method, route = scope["method"], getattr(scope.get("route"), "path", "none")
+    about: dict[str, str | int] = {
+        "http.request.method": method,
+        "http.route": route,
+        "http.response.status_code": status,
+    }
+    spans.tell_request(traceparent, caller, f"{method} {route}", took_s, about)
 
 
 def _audit(scope: Scope, route: str, status: int) -> None:

@@ -18,7 +18,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from common import metrics
+from common import metrics, spans
 from common.concurrency import all_of, pause
 from common.errors import Reposition, TryLater
 from common.kafka.batches import Batch, Entry, Handler, Partition
@@ -213,7 +213,9 @@ class BatchLoop:
         else:
             progress.moved_to(batch.next_position)
             metrics.APPLY_BATCH.labels(self._group).observe(len(entries))
-            _log_applied(batch, time.perf_counter() - started)
+            took_s = time.perf_counter() - started
+            _log_applied(batch, took_s)
+            _tell_applied(self._group, batch, took_s)
 
     # --- waiting --------------------------------------------------------------------------------------------------
 
@@ -390,3 +392,19 @@ def _log_applied(batch: Batch, took_s: float) -> None:
     # Every trace gets its last line, however many requests a batch is made of.
     for start in range(_LOGGED_TRACES, len(traces), _LOGGED_TRACES):
         log.info("batch_traces", traces=traces[start : start + _LOGGED_TRACES])
+
+
+def _tell_applied(group: str, batch: Batch, took_s: float) -> None:
+    """Tell whoever exports traces, in the words of OpenTelemetry's conventions."""
+    if not spans.is_listened_to():
+        return
+    about: dict[str, str | int] = {
+        "messaging.system": "kafka",
+        "messaging.operation.type": "process",
+        "messaging.consumer.group.name": group,
+        "messaging.destination.name": batch.partition.topic,
+        "messaging.destination.partition.id": str(batch.partition.number),
+        "messaging.kafka.offset": batch.entries[0].offset,
+        "messaging.batch.message_count": len(batch.entries),
+    }
+    spans.tell_batch(batch.traceparents(), f"process {batch.partition.topic}", took_s, about)

@@ -48,8 +48,11 @@ class Batch:
 
     def traces(self) -> list[str]:
         """The trace ids that the messages carry, each once, sorted."""
-        carried = {value for entry in self.entries for name, value in entry.headers if name == TRACEPARENT}
-        return sorted({trace_id(value.decode(errors="replace")) for value in carried})
+        return sorted({trace_id(value.decode(errors="replace")) for value in self.traceparents()})
+
+    def traceparents(self) -> set[bytes]:
+        """What the messages carry of the requests that they came with."""
+        return {value for entry in self.entries for name, value in entry.headers if name == TRACEPARENT}
 
 
 class Handler(Protocol):

@@ -129,7 +129,7 @@ def image_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Image]
     def image(extra: str) -> Image:
         if extra not in built:
             built[extra] = Image(tmp_path_factory.mktemp(f"image-{extra}"))
-            built[extra].build({"EXTRA": extra})
+            built[extra].build({"EXTRA": extra, "ALSO": extra})
         return built[extra]
 
     return image

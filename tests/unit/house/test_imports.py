@@ -34,6 +34,7 @@ DRIVERS = {
         "services/signals/notifier/mongo.py",
         "services/signals/notifier/store.py",
         "services/signals/notifier/delivery_store.py",
+        "libs/archive/documents.py",
         "libs/localstack/",
     ],
     "aiohttp": [
@@ -51,6 +52,7 @@ DRIVERS = {
     ],
     "pyiceberg": ["libs/twinstream_lake/", "services/lake/"],
     "sqlalchemy": ["libs/twinstream_lake/catalog.py"],
+    "opentelemetry": ["libs/common/otel/", "libs/localstack/collector.py"],
     "jwt": ["libs/common/http/oidc.py", "libs/localstack/issuer.py"],
     "fastapi": ["libs/common/http/", "services/ingest/", "services/query-api/"],
 }

@@ -1,0 +1,1 @@
+"""Speaks OpenTelemetry's protocol: the only importer of its packages."""
