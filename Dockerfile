@@ -36,7 +36,7 @@ RUN --mount=type=cache,target=/root/.cache \
 FROM python:${PYTHON}
 ARG EXTRA
 ARG METRICS_PORT
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="twinstream-${EXTRA}" \
       org.opencontainers.image.description="Two endless record streams: the part called ${EXTRA}" \

@@ -5,7 +5,8 @@ to is kept beside it by `pytest tests/contract/upgrades --keep-formats`. Kept on
 """
 
 import tomllib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -13,7 +14,19 @@ from typing import Any, Final
 import msgspec
 
 from admission.validation import Accepted, Validator
-from common.contracts import ALERTS, CONTROL, RECORDS, REJECTED, Condition, ControlKind, Rejection, Scope, Stream
+from common.alerts import erasure_keys
+from common.contracts import (
+    ALERTS,
+    CONTROL,
+    RECORDS,
+    REJECTED,
+    Condition,
+    ControlKind,
+    Rejection,
+    Scope,
+    Stream,
+    partition_of,
+)
 from common.destinations import Destination, DestinationKind, MuteHours, Silence, Weekday
 from common.kafka.producer import Message
 from common.kafka.rejections import Rejected, _message
@@ -27,6 +40,7 @@ ROOT: Final = Path(__file__).parents[1]
 FORMATS: Final = ROOT / "tests/formats"
 VERSION: Final[str] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
+PARTITIONS: Final = 3
 NOW_MS: Final = 1_795_420_800_000
 """When all of it was written."""
 TOKEN: Final = "tsk_0123456789ab_" + "0f" * 32
@@ -85,7 +99,7 @@ def messages() -> Iterator[tuple[str, Message]]:
     yield from ((CONTROL, one) for one in _control())
     yield from ((RECORDS[stream], one) for stream, one in _records())
     yield REJECTED, _message(_rejected())
-    yield from ((ALERTS, one) for one in _alerts())
+    yield from ((ALERTS, one) for one in alerts_of(_records()))
 
 
 def lines() -> str:
@@ -166,11 +180,18 @@ def _rejected() -> Rejected:
     return Rejected(why.source, raw, why, _TRACE[1])
 
 
-def _alerts() -> Iterator[Message]:
-    matcher = Matcher.compile([VersionedRule(_REFUNDS, 3)])
-    for at, (stream, message) in enumerate(_records()):
-        entry = SimpleNamespace(offset=at, key=message.key, value=message.value, headers=message.headers)
-        yield from scan(matcher, stream, [entry], NOW_MS).alerts.values()
+def alerts_of(records: Iterable[tuple[Stream, Message]], rule: Rule = _REFUNDS) -> Iterator[Message]:
+    """What the scanner writes for `records` of a log with as many partitions."""
+    matcher, ends = Matcher.compile([VersionedRule(rule, 3)]), Counter[tuple[Stream, int]]()
+    for stream, message in records:
+        place = stream, partition_of(message.key, PARTITIONS)
+        entry = SimpleNamespace(offset=ends[place], key=message.key, value=message.value, headers=message.headers)
+        ends[place] += 1
+        scanned = scan(matcher, stream, [entry], NOW_MS)
+        yield from scanned.alerts.values()
+        for erasure in scanned.erased:
+            value = msgspec.json.encode(erasure)
+            yield from (Message(key, value, NOW_MS) for key in erasure_keys(PARTITIONS))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ from twinstream_lake.layout import NAMESPACE, log_name, log_partitions, log_sche
 
 ROOT = Path(__file__).parents[3]
 FORMATS = runpy.run_path(str(ROOT / "tools/formats.py"))
-PARTITIONS = 3
+PARTITIONS = FORMATS["PARTITIONS"]
 WITHIN_S = 60.0
 WORKERS = (
     (documents.wiring.assembled, documents.settings.DocumentsSettings),
@@ -104,9 +104,10 @@ class Deployment:
                 await asyncio.wait_for(work, WITHIN_S)
 
     async def caught_up(self, lines: Sequence[Line]) -> None:
-        """Wait until every store holds what `lines` come to; the scanner adds each alert once more."""
-        ends = Counter(f"{line['topic']}/{partition_of(line['key'].encode(), PARTITIONS)}" for line in lines)
-        ends.update({name: count for name, count in ends.items() if name.startswith("alerts/")})
+        """Wait until every store holds what `lines` come to, and the alerts that today's scanner adds to them."""
+        added = [("alerts", message.key) for message in FORMATS["alerts_of"](records_of(lines))]
+        places = [(line["topic"], line["key"].encode()) for line in lines] + added
+        ends = Counter(f"{topic}/{partition_of(key, PARTITIONS)}" for topic, key in places)
         records = {
             name: count for name, count in ends.items() if name.startswith("records.") and "rejected" not in name
         }
@@ -210,6 +211,16 @@ class Deployment:
         self.catalog.catalog.create_table((NAMESPACE, line["table"]), schema=schema, partition_spec=spec)
 
 
+def records_of(lines: Sequence[Line]) -> list[tuple[Stream, Message]]:
+    values = [(line, line["value"] and line["value"].encode()) for line in lines]
+    streams = {f"records.{stream}": stream for stream in Stream}
+    return [
+        (streams[line["topic"]], Message(line["key"].encode(), value, 0))
+        for line, value in values
+        if line["topic"] in streams
+    ]
+
+
 def _text(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("latin-1")
@@ -241,11 +252,18 @@ def kept(request: pytest.FixtureRequest) -> dict[str, Dump]:
 
 
 @pytest.fixture
+def newest() -> dict[str, Dump]:
+    """What this version writes."""
+    return read(FORMATS["FORMATS"] / FORMATS["VERSION"])
+
+
+@pytest.fixture
 def keeping(request: pytest.FixtureRequest) -> Callable[[Mapping[str, Dump]], None]:
     """Writes down what the stores come to, where that was asked for: once for each version."""
 
     def keep(dumps: Mapping[str, Dump]) -> None:
-        if request.config.getoption("--keep-formats"):
+        of_present = request.node.callspec.params["kept"] == FORMATS["VERSION"]
+        if request.config.getoption("--keep-formats") and of_present:
             for name, dump in dumps.items():
                 path = FORMATS["FORMATS"] / FORMATS["VERSION"] / name
                 assert not path.exists(), f"{path} was kept before"

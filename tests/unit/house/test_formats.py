@@ -10,9 +10,9 @@ FORMATS = runpy.run_path(str(ROOT / "tools/formats.py"))
 
 
 def test_this_version_writes_what_was_kept_of_it() -> None:
-    """Whoever changes what is written gives it a version of its own first: see docs/upgrades.md."""
+    """Whoever changes what is written gives it a version of its own first, or keeps the unreleased one anew."""
     kept = FORMATS["FORMATS"] / FORMATS["VERSION"] / "log.jsonl"
-    assert kept.read_text(encoding="utf-8") == FORMATS["lines"]()
+    assert kept.read_text(encoding="utf-8") == FORMATS["lines"](), "run tools/formats.py, see docs/upgrades.md"
 
 
 def test_every_topic_and_kind_of_entry_is_kept() -> None:

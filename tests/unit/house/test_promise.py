@@ -104,5 +104,7 @@ def test_this_version_is_told_of_and_kept(now) -> None:
     assert versions == sorted(versions, key=lambda one: tuple(map(int, one.split("."))), reverse=True)
     assert project == versions[0] == version("twinstream")
     assert f"ARG VERSION={project}\n" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    deployed = (ROOT / "deploy/k8s/overlays/prod/kustomization.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"newTag: ([\w.]+)", deployed)) == {project}
     assert set(VERSIONS) >= {project}
     assert set(kept(project)) == set(now)
