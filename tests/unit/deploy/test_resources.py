@@ -43,8 +43,8 @@ def resources() -> dict[str, dict[str, Any]]:
     built = subprocess.run(  # noqa: S603
         [kubectl, "kustomize", ROOT / "deploy/k8s/overlays/prod"], capture_output=True, text=True, check=True
     )
-    deployments = [one for one in yaml.safe_load_all(built.stdout) if one["kind"] == "Deployment"]
-    return {d["metadata"]["name"]: d["spec"]["template"]["spec"]["containers"][0]["resources"] for d in deployments}
+    workloads = [one for one in yaml.safe_load_all(built.stdout) if one["kind"] in {"Deployment", "StatefulSet"}]
+    return {w["metadata"]["name"]: w["spec"]["template"]["spec"]["containers"][0]["resources"] for w in workloads}
 
 
 def mib(quantity: str) -> int:
