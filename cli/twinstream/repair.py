@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from common.errors import CannotStart
+from common.settings import secret_files
 from localstack.profile import profile_from_environment
 from twinstream.errors import CliError
 
@@ -53,7 +54,9 @@ def audit(
 def _run(module: str, **settings: str) -> None:
     """Run a service's module where `up` would: it reads the same settings, and logs what it does."""
     try:
-        environment = {**profile_from_environment().environment(), **os.environ, **settings}
+        local, told = profile_from_environment().environment(), os.environ.keys() | secret_files()
+        elsewhere = {**os.environ, **settings}
+        environment = {**{name: value for name, value in local.items() if name not in told}, **elsewhere}
     except CannotStart as error:
         raise CliError("It cannot start", str(error)) from error
     ended = subprocess.run([sys.executable, "-m", module], env=environment, check=False)  # noqa: S603  # our own

@@ -43,7 +43,15 @@ class Reposition(TwinstreamError):  # noqa: N818  # named for the deed, as its s
 
 
 class CannotStart(TwinstreamError):  # noqa: N818  # named for the deed, as its siblings are
-    """Configuration or surroundings make a start pointless; the message says what to change."""
+    """Configuration or surroundings make a start pointless; the message says what to change.
+
+    Attributes:
+        code: stable and machine-readable, one of `common.problems.START`.
+    """
+
+    def __init__(self, what: str, code: str = "misconfigured") -> None:
+        super().__init__(what)
+        self.code = code
 
 
 def unfit_secret(variable: str, error: Exception) -> str:

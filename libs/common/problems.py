@@ -127,3 +127,12 @@ RECORD: Final[dict[str, str]] = {
     "scan_failed": "The rules could not be applied to this record: a fault of ours, to be mended before a replay.",
     "refused_by_store": "The store will never take this record as it is.",
 }
+
+START: Final[dict[str, str]] = {
+    "misconfigured": "A setting, or what is found around, does not fit: the message names it.",
+    "not_let_in": "A server does not take our user and password, wants some where we have none, or denies us a right.",
+    "tls_untrusted": "A server's certificate is of no authority that we trust, or for another name than we call it by.",
+    "tls_expected": "A server speaks TLS, and our settings do not.",
+    "tls_not_spoken": "Our settings ask for TLS, and a server does not speak it.",
+    "cluster_mismatch": "Redis is a cluster where our settings say that it is none, or the other way round.",
+}

@@ -1,6 +1,6 @@
 """Writes docs/errors.md out of the tables: `python -m common.problems_page > docs/errors.md`."""
 
-from common.problems import PROBLEMS, QUERY, REBUILD, RECORD
+from common.problems import PROBLEMS, QUERY, REBUILD, RECORD, START
 
 _HEAD = """\
 # Errors
@@ -20,6 +20,10 @@ request. With 429 and 503, `Retry-After` says how many seconds to wait.
 This page is written by `python -m common.problems_page > docs/errors.md`.
 """
 
+_STARTS = """\
+A process that must not start says so in a line `cannot_start` of its log, with a `code` of these, tells people what to
+change, and ends with 78: to start it again would change nothing. A server that is away is waited for instead."""
+
 
 def page() -> str:
     """The page, in Markdown."""
@@ -36,8 +40,10 @@ def page() -> str:
     of_queries = f"\n## Of a query\n\nThese stand in `error` of a query in SQL that failed.\n\n{queries}\n"
     rebuilds = _table(("code", "what is wrong"), [(f"`{code}`", meaning) for code, meaning in REBUILD.items()])
     of_rebuilds = f"\n## Of a rebuild\n\n`twinstream rebuild` names them, and ends with status 65.\n\n{rebuilds}\n"
+    starts = _table(("code", "what is wrong"), [(f"`{code}`", meaning) for code, meaning in START.items()])
+    of_starts = f"\n## Of a start\n\n{_STARTS}\n\n{starts}\n"
     of_records = f"## Of a record\n\n{about}\n\n{records}\n"
-    return f"{_HEAD}\n## Of a request\n\n{problems}\n\n{of_records}{of_queries}{of_rebuilds}"
+    return f"{_HEAD}\n## Of a request\n\n{problems}\n\n{of_records}{of_queries}{of_rebuilds}{of_starts}"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

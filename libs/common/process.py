@@ -14,7 +14,7 @@ import uvloop
 from common.errors import CannotStart, Refused, TryLater
 from common.exporting import exporting
 from common.settings import Settings, load
-from common.telemetry import configure_logging
+from common.telemetry import configure_logging, redacted
 
 log = structlog.get_logger()
 
@@ -36,6 +36,7 @@ def main(service: str, settings_type: type[S], run: Callable[[S, asyncio.Event],
     Exits with 0 after a stop, 78 when the configuration must change, 75 when a store was away at the start, and 65 when
     a command that runs to its end refuses to do it.
     """
+    configure_logging(service, "INFO")  # what the settings ask for comes once they are read
     try:
         settings = load(settings_type)
         configure_logging(service, settings.log_level)
@@ -44,7 +45,8 @@ def main(service: str, settings_type: type[S], run: Callable[[S, asyncio.Event],
             gc.freeze()  # what was imported stays: the collector need not walk through it again and again
             uvloop.run(_until_stopped(settings, run))
     except CannotStart as error:
-        print(f"{service} cannot start:\n{error}", file=sys.stderr)  # noqa: T201  # for whoever starts it
+        log.error("cannot_start", code=error.code, detail=str(error))
+        print(f"{service} cannot start:\n{redacted(str(error))}", file=sys.stderr)  # noqa: T201  # for whoever starts it
         sys.exit(EX_CONFIG)
     except Refused as error:
         print(f"{service} refuses ({error.code}):\n{error.detail}", file=sys.stderr)  # noqa: T201  # likewise
@@ -62,6 +64,16 @@ async def _until_stopped(settings: S, run: Callable[[S, asyncio.Event], Awaitabl
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await run(settings, stop)
+
+
+async def unless_refused(look: Callable[[], Awaitable[None]]) -> None:
+    """Look at a server that a start does not wait for: one that is away may come, one that refuses us will not.
+
+    Raises:
+        CannotStart: it refuses us.
+    """
+    with suppress(TryLater):
+        await look()
 
 
 async def until_available(

@@ -4,6 +4,7 @@ Each service composes the parts it needs; a variable means the same wherever it 
 """
 
 import os
+import re
 import string
 from typing import Annotated, Final, Literal, TypeVar
 
@@ -19,6 +20,8 @@ SECRETS_VARIABLE: Final = "TWINSTREAM_SECRETS_DIR"
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 _MIN_SECRET_BYTES: Final = 32
+_REDISS: Final = "rediss://"
+_MONGO_TLS: Final = re.compile(r"mongodb\+srv://|.*[?&](tls|ssl)=true", re.IGNORECASE)
 
 
 class Settings(BaseSettings):
@@ -79,6 +82,41 @@ class KafkaSettings(Settings):
     kafka_timeout_ms: int = Field(
         10_000, ge=1000, le=120_000, description="how long a write may take before it counts as failed"
     )
+    kafka_tls: bool = Field(False, description="whether Kafka speaks TLS")
+    kafka_ca_file: str = Field(
+        "", description="PEM file of the authorities that vouch for Kafka; those of this machine unless set"
+    )
+    kafka_sasl_mechanism: Literal["none", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "none", description="how one logs in to Kafka; PLAIN over TLS alone"
+    )
+    kafka_username: str = Field("", validate_default=True, description="who we are to Kafka, where one logs in")
+    kafka_password: SecretStr = Field(
+        SecretStr(""), validate_default=True, description="the password that goes with it"
+    )
+
+    @field_validator("kafka_ca_file")
+    @classmethod
+    def _kafka_ca_is_for_tls(cls, ca_file: str, info: ValidationInfo) -> str:
+        if ca_file and not info.data.get("kafka_tls"):
+            raise ValueError("of no use without TWINSTREAM_KAFKA_TLS=true")
+        return ca_file
+
+    @field_validator("kafka_sasl_mechanism")
+    @classmethod
+    def _keeps_the_password(cls, mechanism: str, info: ValidationInfo) -> str:
+        if mechanism == "PLAIN" and not info.data.get("kafka_tls"):
+            raise ValueError("PLAIN sends the password as it is: only with TWINSTREAM_KAFKA_TLS=true")
+        return mechanism
+
+    @field_validator("kafka_username", "kafka_password")
+    @classmethod
+    def _goes_with_a_login(cls, given: str | SecretStr, info: ValidationInfo) -> str | SecretStr:
+        logs_in = info.data.get("kafka_sasl_mechanism", "none") != "none"
+        if logs_in and not given:
+            raise ValueError("needed with TWINSTREAM_KAFKA_SASL_MECHANISM")
+        if given and not logs_in:
+            raise ValueError("of no use without TWINSTREAM_KAFKA_SASL_MECHANISM")
+        return given
 
 
 class MongoSettings(Settings):
@@ -89,6 +127,20 @@ class MongoSettings(Settings):
     )
     mongo_database: str = Field("twinstream", pattern=r"^[a-zA-Z0-9_-]{1,63}$", description="database of documents")
     mongo_timeout_ms: int = Field(5_000, ge=100, le=120_000, description="how long a call to MongoDB may take")
+    mongo_ca_file: str = Field(
+        "", description="PEM file of the authorities that vouch for MongoDB; those of this machine unless set"
+    )
+
+    @field_validator("mongo_ca_file")
+    @classmethod
+    def _mongo_ca_is_for_tls(cls, ca_file: str, info: ValidationInfo) -> str:
+        if ca_file and "mongo_uri" in info.data and not _has_tls(info.data["mongo_uri"].get_secret_value()):
+            raise ValueError("of no use without tls=true in TWINSTREAM_MONGO_URI")
+        return ca_file
+
+    @property
+    def mongo_tls(self) -> bool:
+        return _has_tls(self.mongo_uri.get_secret_value())
 
 
 class RedisSettings(Settings):
@@ -102,6 +154,20 @@ class RedisSettings(Settings):
     )
     redis_cluster: bool = Field(False, description="whether redis_url names a node of a cluster")
     redis_timeout_ms: int = Field(2_000, ge=50, le=120_000, description="how long a call to Redis may take")
+    redis_ca_file: str = Field(
+        "", description="PEM file of the authorities that vouch for Redis; those of this machine unless set"
+    )
+
+    @field_validator("redis_ca_file")
+    @classmethod
+    def _redis_ca_is_for_tls(cls, ca_file: str, info: ValidationInfo) -> str:
+        if ca_file and "redis_url" in info.data and not info.data["redis_url"].get_secret_value().startswith(_REDISS):
+            raise ValueError("of no use without rediss:// in TWINSTREAM_REDIS_URL")
+        return ca_file
+
+    @property
+    def redis_tls(self) -> bool:
+        return self.redis_url.get_secret_value().startswith(_REDISS)
 
 
 class RecordSettings(Settings):
@@ -213,6 +279,16 @@ def load(kind: type[S]) -> S:
         return kind(_secrets_dir=_secrets_folder())
     except ValidationError as error:
         raise CannotStart("\n".join(_explain(kind, dict(e)) for e in error.errors(include_url=False))) from None
+
+
+def secret_files() -> set[str]:
+    """The variables that the folder of secrets has files for."""
+    folder = _secrets_folder()
+    return {name.upper() for name in os.listdir(folder)} if folder else set()  # noqa: PTH208  # a string, as it was given
+
+
+def _has_tls(uri: str) -> bool:
+    return _MONGO_TLS.match(uri) is not None
 
 
 def _secrets_folder() -> str | None:

@@ -9,5 +9,6 @@ claims       which process runs as what, across crashes of the supervisor
 child        one process: started, watched, restarted, ended
 supervisor   all of them, stage by stage and in reverse
 logs         one file for each, kept to a size
+secured      the servers behind TLS and passwords, for tests; their certificates by authority, Valkey's TLS by tls_front
 testing      the servers on free ports in a throw-away folder
 """

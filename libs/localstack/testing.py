@@ -8,7 +8,9 @@ from pathlib import Path
 from localstack.child import Backoff
 from localstack.claims import Claims
 from localstack.jars import fetch, locked
+from localstack.processes import Process
 from localstack.profile import Profile, on_free_ports
+from localstack.secured import SecuredProfile, secured_servers
 from localstack.servers import servers
 from localstack.services import services
 from localstack.supervisor import Supervisor
@@ -61,10 +63,25 @@ class Stack:
 @asynccontextmanager
 async def running_servers(folder: Path) -> AsyncIterator[Stack]:
     """Kafka, Valkey and SecantusDB, ready; stopped on the way out."""
-    stack = Stack(on_free_ports(Profile(folder)))
-    with Claims(stack.profile.run).held():
+    profile = on_free_ports(Profile(folder))
+    async with _running(profile, servers(profile, fetch(locked()))) as stack:
+        yield stack
+
+
+@asynccontextmanager
+async def running_secured_servers(folder: Path) -> AsyncIterator[tuple[Stack, SecuredProfile]]:
+    """The same behind TLS and passwords, Valkey as a cluster of three."""
+    profile = on_free_ports(SecuredProfile(folder))
+    async with _running(profile, secured_servers(profile, fetch(locked()))) as stack:
+        yield stack, profile
+
+
+@asynccontextmanager
+async def _running(profile: Profile, processes: Sequence[Process]) -> AsyncIterator[Stack]:
+    stack = Stack(profile)
+    with Claims(profile.run).held():
         try:
-            await stack.supervisor.start(servers(stack.profile, fetch(locked())))
+            await stack.supervisor.start(processes)
             yield stack
         finally:
             await stack.supervisor.stop()

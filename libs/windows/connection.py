@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha1
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
@@ -29,6 +29,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from common.errors import CannotStart, TryLater, unfit_secret
 from common.settings import RedisSettings
+from common.tls import trusting
 
 _AWAY: Final = (
     RedisConnectionError,
@@ -51,6 +52,8 @@ _ONE_MORE: Final = 1  # a connection that the server closed while it idled shows
 
 _SCANNED: Final = 500
 
+_Kind = TypeVar("_Kind", Redis, RedisCluster)
+
 Command = Sequence[str | bytes | int | float]
 
 
@@ -69,7 +72,7 @@ class Connection:
     """Commands to Redis, many at a time."""
 
     def __init__(self, settings: RedisSettings) -> None:
-        self._client = _client(settings)
+        self._client = client_of(settings)
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -161,15 +164,33 @@ def translated() -> Iterator[None]:
         raise
 
 
-def _client(settings: RedisSettings) -> "Redis | RedisCluster":
+def client_of(settings: RedisSettings) -> "Redis | RedisCluster":
+    """A client of Redis or of a cluster, which connects when it is first used.
+
+    Raises:
+        CannotStart: the address or the file of authorities does not fit.
+    """
+    return _client(RedisCluster, settings) if settings.redis_cluster else _client(Redis, settings)
+
+
+def one_node_of(settings: RedisSettings) -> "Redis":
+    """A client of the very server that the address names, though it were one of a cluster."""
+    return _client(Redis, settings)
+
+
+def _client(kind: type[_Kind], settings: RedisSettings) -> _Kind:
     timeout_s = settings.redis_timeout_ms / 1000
-    kind = RedisCluster if settings.redis_cluster else Redis
+    tls: dict[str, Any] = {}
+    if settings.redis_ca_file:
+        trusting(settings.redis_ca_file, "TWINSTREAM_REDIS_CA_FILE")
+        tls["ssl_ca_certs"] = settings.redis_ca_file
     try:
         return kind.from_url(
             settings.redis_url.get_secret_value(),
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), _ONE_MORE),
+            **tls,
         )
     except (ValueError, RedisError) as error:
         raise CannotStart(unfit_secret("TWINSTREAM_REDIS_URL", error)) from None

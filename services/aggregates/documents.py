@@ -9,13 +9,14 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
-from pymongo import ASCENDING, DESCENDING, AsyncMongoClient
+from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import PyMongoError
 
 from aggregates.store import SERVICE
 from common import metrics
 from common.contracts import RECORD, RECORDS, Collections, Record, Stream, position_id
-from common.errors import CannotStart, TryLater, unfit_secret
+from common.errors import TryLater
+from common.mongo import client_of, is_refusal
 from common.settings import MongoSettings
 
 _IDS_PER_FIND: Final = 100  # SecantusDB's time for an $in grows with the square of its length
@@ -27,15 +28,7 @@ class Documents:
 
     def __init__(self, settings: MongoSettings, stream: Stream) -> None:
         self._stream = stream
-        try:
-            self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-                settings.mongo_uri.get_secret_value(),
-                timeoutMS=settings.mongo_timeout_ms,
-                serverSelectionTimeoutMS=settings.mongo_timeout_ms,
-                appname="twinstream aggregates",
-            )
-        except (PyMongoError, ValueError) as error:  # a bad port is a ValueError
-            raise CannotStart(unfit_secret("TWINSTREAM_MONGO_URI", error)) from None
+        self._client = client_of(settings, SERVICE)
         self._database = self._client[settings.mongo_database]
 
     async def __aenter__(self) -> Self:
@@ -91,4 +84,5 @@ def _translated(operation: str) -> Iterator[None]:
         try:
             yield
         except PyMongoError as error:
-            raise TryLater(f"MongoDB did not take part in {operation}: {type(error).__name__}") from error
+            what = "does not let us in for" if is_refusal(error) else "did not take part in"
+            raise TryLater(f"MongoDB {what} {operation}: {type(error).__name__}") from error

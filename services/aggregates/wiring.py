@@ -25,6 +25,7 @@ from common.kafka.rejections import Rejections
 from common.kafka.replay import Replay
 from common.kafka.topics import check_topics
 from common.process import until_available
+from windows.access import check_redis
 from windows.connection import Connection
 
 
@@ -66,6 +67,7 @@ async def assembled(
     audit_replays = {stream: Replay(settings) for stream in Stream}
     async with AsyncExitStack() as stack:
         stack.push_async_callback(connection.close)
+        await until_available(partial(check_redis, settings), stop)
         await until_available(partial(check_topics, settings), stop)
         stack.push_async_callback(producer.stop)
         await until_available(producer.start, stop)

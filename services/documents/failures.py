@@ -6,17 +6,11 @@ from contextlib import contextmanager
 from typing import Final
 
 from bson.errors import BSONError
-from pymongo.errors import (
-    BulkWriteError,
-    ConfigurationError,
-    InvalidName,
-    InvalidOperation,
-    OperationFailure,
-    PyMongoError,
-)
+from pymongo.errors import BulkWriteError, InvalidName, InvalidOperation, PyMongoError
 
 from common import metrics
 from common.errors import CannotStart, TryLater
+from common.mongo import is_refusal
 
 SERVICE: Final = "documents"
 
@@ -28,7 +22,6 @@ _REFUSED: Final = {
     17419,  # it would become larger than 16 MiB
     17420,  # it would be larger than 16 MiB from the start
 }
-_NOT_LET_IN: Final = {13, 18, 8000}  # Unauthorized, AuthenticationFailed, AtlasError
 
 
 @contextmanager
@@ -48,9 +41,8 @@ def translated(operation: str) -> Iterator[None]:
     except (BulkWriteError, InvalidOperation, InvalidName, BSONError):
         raise
     except PyMongoError as error:
-        code = error.code if isinstance(error, OperationFailure) else None
-        if isinstance(error, ConfigurationError) or code in _NOT_LET_IN:
-            raise CannotStart(f"MongoDB refused {operation}: {error}") from error
+        if is_refusal(error):
+            raise CannotStart(f"MongoDB refused {operation}: {error}", "not_let_in") from error
         raise TryLater(f"MongoDB did not take part in {operation}: {type(error).__name__}") from error
     finally:
         metrics.STORE_SECONDS.labels(SERVICE, operation).observe(time.perf_counter() - started)

@@ -10,19 +10,16 @@ from typing import Any, Final, NamedTuple, TypeVar
 import pymongo
 from bson.errors import BSONError
 from bson.int64 import Int64
-from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, UpdateOne, WriteConcern
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import (
-    BulkWriteError,
-    DuplicateKeyError,
-    PyMongoError,
-)
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from common.concurrency import all_of
 from common.contracts import RECORDS, Collections, Stream, position_id
-from common.errors import CannotStart, Reposition, TryLater, unfit_secret
+from common.errors import Reposition, TryLater
 from common.kafka.batches import Partition
+from common.mongo import check_mongo, client_of
 from common.settings import MongoSettings
 from documents.failures import SERVICE, refused, translated
 from documents.versions import Upsert
@@ -64,15 +61,8 @@ class DocumentStore:
     """The newest version of every record, and up to where the log is in it."""
 
     def __init__(self, settings: MongoSettings) -> None:
-        try:
-            self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-                settings.mongo_uri.get_secret_value(),
-                timeoutMS=settings.mongo_timeout_ms,
-                serverSelectionTimeoutMS=settings.mongo_timeout_ms,
-                appname=f"twinstream {SERVICE}",
-            )
-        except (PyMongoError, ValueError) as error:  # a bad port is a ValueError
-            raise CannotStart(unfit_secret("TWINSTREAM_MONGO_URI", error)) from None
+        self._settings = settings
+        self._client = client_of(settings, SERVICE)
         self._database = self._client.get_database(
             settings.mongo_database, write_concern=WriteConcern("majority", j=True)
         )
@@ -95,8 +85,7 @@ class DocumentStore:
             TryLater: MongoDB is away.
             CannotStart: MongoDB does not let us in.
         """
-        with translated("prepare"):
-            await self._client.admin.command("ping")  # the long patience below would also wait for a server
+        await check_mongo(self._client, self._settings)  # the long patience below would also wait for a server
         for stream, generation in (await self.generations()).items():
             await self.make_indexes(stream, generation)
 

@@ -14,13 +14,13 @@ from typing import Final, NamedTuple
 
 import structlog
 import zstandard
-from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import RedisError
 
 from common import metrics
 from common.clock import Clock
-from common.errors import CannotStart, Refused, TryLater, unfit_secret
+from common.errors import Refused, TryLater
 from common.settings import RedisSettings
+from windows.connection import client_of
 
 log = structlog.get_logger()
 
@@ -95,13 +95,7 @@ class IdempotencyKeys:
     def __init__(self, settings: RedisSettings, clock: Clock) -> None:
         self._clock = clock
         self._prefix = settings.redis_prefix + "idempotency:"
-        timeout_s = settings.redis_timeout_ms / 1000
-        try:
-            self._redis = (RedisCluster if settings.redis_cluster else Redis).from_url(
-                settings.redis_url.get_secret_value(), socket_timeout=timeout_s, socket_connect_timeout=timeout_s
-            )
-        except ValueError as error:
-            raise CannotStart(unfit_secret("TWINSTREAM_REDIS_URL", error)) from None
+        self._redis = client_of(settings)
         self._reserve = self._redis.register_script(_RESERVE)
         self._finish = self._redis.register_script(_FINISH)
         self._release = self._redis.register_script(_RELEASE)

@@ -8,6 +8,7 @@ from functools import partial
 from fastapi import FastAPI
 
 from common.clock import Clock, IncreasingClock, SystemClock
+from common.concurrency import all_of
 from common.health import Health, StatusServer
 from common.http.app import create_app, serve
 from common.http.auth import Authenticator
@@ -16,7 +17,7 @@ from common.kafka.control import ControlTable
 from common.kafka.producer import Producer
 from common.kafka.rejections import Rejections
 from common.kafka.topics import check_topics
-from common.process import until_available
+from common.process import unless_refused, until_available
 from ingest.api import Limits, add_routes
 from ingest.budget import Budget
 from ingest.documentation import DESCRIPTION, SCHEMAS
@@ -24,6 +25,7 @@ from ingest.idempotency import IdempotencyKeys
 from ingest.intake import SERVICE, Intake
 from ingest.settings import IngestSettings
 from throttling.throttle import throttled
+from windows.access import check_redis
 
 
 async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
@@ -59,7 +61,9 @@ async def assembled(
         stack.push_async_callback(producer.stop)
         stack.push_async_callback(control.stop)
         stack.push_async_callback(idempotency.close)
-        await until_available(partial(check_topics, settings), stop)
+        await all_of(
+            [until_available(partial(check_topics, settings), stop), unless_refused(partial(check_redis, settings))]
+        )
         await until_available(producer.start, stop)
         await until_available(control.start, stop)
         throttle = await stack.enter_async_context(throttled(settings, settings, clock))

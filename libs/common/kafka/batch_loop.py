@@ -24,6 +24,7 @@ from common.errors import Reposition, TryLater
 from common.kafka.batches import Batch, Entry, Handler, Partition
 from common.kafka.connection import client_options, close_consumer, translated
 from common.kafka.progress import Progress, now
+from common.kafka.starting import started
 from common.settings import KafkaSettings
 
 log = structlog.get_logger()
@@ -102,8 +103,7 @@ class BatchLoop:
             rebalance_timeout_ms=int(self._settings.kafka_timeout_ms * _REBALANCE_PART),
         )
         try:
-            with translated(f"the start of {self._group}"):
-                await self._consumer.start()
+            await started(self._consumer, self._settings, f"the start of {self._group}")
             self._consumer.subscribe([self._prefix + topic for topic in self._topics], listener=_Assignment(self))
             await self._work(stop)
         finally:

@@ -10,6 +10,7 @@ from aiokafka import errors
 
 from common.errors import CannotStart, TryLater
 from common.settings import KafkaSettings
+from common.tls import trusting
 
 _MISCONFIGURED = (
     errors.UnsupportedCodecError,
@@ -26,11 +27,25 @@ _MISCONFIGURED = (
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
-    """Options that producer, consumer and admin client share."""
-    return {
+    """Options that producer, consumer and admin client share.
+
+    Raises:
+        CannotStart: the file of authorities cannot be used.
+    """
+    options: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap,
         "request_timeout_ms": settings.kafka_timeout_ms,
     }
+    transport = "PLAINTEXT"
+    if settings.kafka_tls:
+        transport = "SSL"
+        options["ssl_context"] = trusting(settings.kafka_ca_file, "TWINSTREAM_KAFKA_CA_FILE")
+    if settings.kafka_sasl_mechanism != "none":
+        transport = "SASL_SSL" if settings.kafka_tls else "SASL_PLAINTEXT"
+        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        options["sasl_plain_username"] = settings.kafka_username
+        options["sasl_plain_password"] = settings.kafka_password.get_secret_value()
+    return options | {"security_protocol": transport}
 
 
 @contextmanager

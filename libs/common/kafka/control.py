@@ -21,6 +21,7 @@ from common.destinations import Destination, Silence
 from common.errors import TryLater
 from common.kafka.connection import client_options, close_consumer, translated
 from common.kafka.producer import Message, Producer
+from common.kafka.starting import started
 from common.settings import KafkaSettings
 
 log = structlog.get_logger()
@@ -80,8 +81,8 @@ class ControlTable:
             fetch_max_wait_ms=_POLL_MS,
         )
         try:
+            await started(self._consumer, self._settings, "a reading of control")
             with translated("a reading of control"):
-                await self._consumer.start()
                 self._consumer.assign([self._tp])
                 await self._read_to_the_end()
         except BaseException:

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from common.errors import TryLater
 from common.kafka.batches import Entry
 from common.kafka.connection import client_options, close_consumer, translated
+from common.kafka.starting import started
 from common.settings import KafkaSettings
 
 log = structlog.get_logger()
@@ -38,8 +39,7 @@ class Follower:
             max_partition_fetch_bytes=self._settings.max_message_bytes,
             fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
         )
-        with translated(f"the start of a reader of {self._topic}"):
-            await self._consumer.start()
+        await started(self._consumer, self._settings, f"the start of a reader of {self._topic}")
 
     async def stop(self) -> None:
         if self._consumer is not None:

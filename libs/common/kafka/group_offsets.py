@@ -8,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from common.errors import TryLater
 from common.kafka.batches import Partition
 from common.kafka.connection import client_options, translated
+from common.kafka.starting import started
 from common.settings import KafkaSettings
 
 
@@ -46,6 +47,6 @@ class GroupOffsets:
     async def _connected(self) -> AIOKafkaAdminClient:
         if self._admin is None:
             admin = AIOKafkaAdminClient(**client_options(self._settings))
-            await admin.start()
+            await started(admin, self._settings, f"a look at the offsets of {self._group}")
             self._admin = admin
         return self._admin

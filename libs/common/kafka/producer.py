@@ -21,6 +21,7 @@ from common.concurrency import all_of
 from common.contracts import partition_of
 from common.errors import CannotStart, TryLater
 from common.kafka.connection import client_options, translated
+from common.kafka.starting import started
 from common.settings import KafkaSettings
 
 log = structlog.get_logger()
@@ -82,8 +83,7 @@ class Producer:
             TryLater: no broker answers.
             CannotStart: a broker answers that cannot serve us.
         """
-        with translated("the producer's start"):
-            await self._producer.start()
+        await started(self._producer, self._settings, "the producer's start")
 
     async def stop(self) -> None:
         """Flush what is buffered and close.
@@ -156,8 +156,7 @@ class Producer:
             if not self._spent:
                 return
             former, fresh = self._producer, self._new()
-            with translated("the start of a new producer"):
-                await fresh.start()
+            await started(fresh, self._settings, "the start of a new producer")
             self._producer, self._spent = fresh, False
             log.warning("producer_renewed")
         retiring = asyncio.create_task(self._retire(former))

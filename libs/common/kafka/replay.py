@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from common.kafka.batches import Entry, Partition
 from common.kafka.connection import client_options, close_consumer, translated
+from common.kafka.starting import started
 from common.settings import KafkaSettings
 
 _POLL_MS: Final = 50  # a longer poll at one partition's end would hold up the next partition that is asked for
@@ -34,8 +35,7 @@ class Replay:
             max_partition_fetch_bytes=self._settings.max_message_bytes,
             fetch_max_wait_ms=_POLL_MS,
         )
-        with translated("the start of a replay"):
-            await self._consumer.start()
+        await started(self._consumer, self._settings, "the start of a replay")
 
     async def stop(self) -> None:
         if self._consumer is not None:

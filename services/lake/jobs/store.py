@@ -13,12 +13,13 @@ import msgspec
 import pymongo
 from bson.errors import BSONError
 from bson.int64 import Int64
-from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, ReturnDocument, WriteConcern
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument, WriteConcern
 from pymongo.errors import ConfigurationError, PyMongoError
 
 from common import metrics
 from common.analytics import JOBS, JobState, StoredJob
-from common.errors import CannotStart, TryLater, unfit_secret
+from common.errors import CannotStart, TryLater
+from common.mongo import check_mongo, client_of
 from common.settings import MongoSettings
 
 SERVICE: Final = "lake-jobs"
@@ -36,15 +37,8 @@ class JobStore:
     """Takes jobs, says how they do, and what became of them."""
 
     def __init__(self, settings: MongoSettings, worker: str) -> None:
-        try:
-            self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-                settings.mongo_uri.get_secret_value(),
-                timeoutMS=settings.mongo_timeout_ms,
-                serverSelectionTimeoutMS=settings.mongo_timeout_ms,
-                appname=f"twinstream {SERVICE}",
-            )
-        except (PyMongoError, ValueError) as error:  # a bad port is a ValueError
-            raise CannotStart(unfit_secret("TWINSTREAM_MONGO_URI", error)) from None
+        self._settings = settings
+        self._client = client_of(settings, SERVICE)
         database = self._client.get_database(settings.mongo_database, write_concern=WriteConcern("majority", j=True))
         self._jobs = database[JOBS]
         self._worker = worker
@@ -58,7 +52,9 @@ class JobStore:
 
         Raises:
             TryLater: MongoDB is away.
+            CannotStart: MongoDB does not let us in.
         """
+        await check_mongo(self._client, self._settings)
         with _translated("prepare"):
             await self._jobs.create_indexes(_INDEXES)
 

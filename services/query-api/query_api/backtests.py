@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 import structlog
 from msgspec.structs import replace
+from pydantic import SecretStr
 
 from common.clock import Clock
 from common.destinations import Destination, Silence
@@ -30,7 +31,8 @@ class Backtests:
     """Starts the processes, one after the other."""
 
     def __init__(self, settings: KafkaSettings, control: ControlTable, clock: Clock) -> None:
-        self._kafka = {name: getattr(settings, name) for name in KafkaSettings.model_fields}
+        # With the password: through a pipe, which nobody else reads, for a process that has to log in as we do.
+        self._kafka = {name: _plain(getattr(settings, name)) for name in KafkaSettings.model_fields}
         self._control = control
         self._clock = clock
         self._turn = asyncio.Lock()
@@ -90,3 +92,7 @@ class Backtests:
             log.error("backtest_failed", code=process.returncode, said=said[-2000:].decode(errors="replace"))
             raise RuntimeError(f"the backtest ended with {process.returncode}")
         return msgspec.json.decode(answer, type=Backtest)
+
+
+def _plain(value: object) -> object:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -9,13 +9,14 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from bson.errors import BSONError
-from pymongo import ASCENDING, DESCENDING, AsyncMongoClient
+from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import InvalidName, InvalidOperation, PyMongoError
 
 from common import metrics
 from common.contracts import GENERATION_KEPT_S, STORED, Collections, StoredA, StoredB, Stream
-from common.errors import CannotStart, TryLater, unfit_secret
+from common.errors import TryLater
+from common.mongo import check_mongo, client_of
 from common.settings import MongoSettings
 from query_api.walks import Order, Place, Walk
 
@@ -36,15 +37,8 @@ class Store:
     """The stored records, read only."""
 
     def __init__(self, settings: MongoSettings) -> None:
-        try:
-            self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-                settings.mongo_uri.get_secret_value(),
-                timeoutMS=settings.mongo_timeout_ms,
-                serverSelectionTimeoutMS=settings.mongo_timeout_ms,
-                appname="twinstream query-api",
-            )
-        except (PyMongoError, ValueError) as error:  # a bad port is a ValueError
-            raise CannotStart(unfit_secret("TWINSTREAM_MONGO_URI", error)) from None
+        self._settings = settings
+        self._client = client_of(settings, "query-api")
         self.database = self._client[settings.mongo_database]
         self._positions = self.database[Collections.POSITIONS]
         self._served: Mapping[Stream, int] = {}
@@ -53,6 +47,15 @@ class Store:
 
     async def close(self) -> None:
         await self._client.close()
+
+    async def check(self) -> None:
+        """Make sure at a start that MongoDB lets us in.
+
+        Raises:
+            CannotStart: it is there and does not.
+            TryLater: it is away.
+        """
+        await check_mongo(self._client, self._settings)
 
     def problem(self) -> str | None:
         """Readiness: None while MongoDB answers `watch`."""

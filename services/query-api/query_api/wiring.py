@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from common.analytics import results_of
 from common.clock import SystemClock
+from common.concurrency import all_of
 from common.contracts import ControlKind, Stream
 from common.health import Health, StatusServer
 from common.http.app import create_app, serve
@@ -18,7 +19,7 @@ from common.http.oidc import IssuerTokens
 from common.kafka.control import TYPES, ControlTable
 from common.kafka.producer import Producer
 from common.kafka.topics import check_topics
-from common.process import until_available
+from common.process import unless_refused, until_available
 from common.sealing import Seal
 from matching.rules import Rule
 from query_api import (
@@ -67,6 +68,7 @@ from query_api.settings import QueryApiSettings
 from query_api.silence_book import SilenceBook
 from query_api.store import Store
 from throttling.throttle import Throttle, throttled
+from windows.access import check_redis
 from windows.connection import Connection
 from windows.counts import Counts
 
@@ -118,7 +120,13 @@ async def assembled(settings: QueryApiSettings, health: Health, stop: asyncio.Ev
             stack.push_async_callback(part)
         watching = asyncio.create_task(store.watch(), name="watch")
         stack.callback(watching.cancel)
-        await until_available(partial(check_topics, settings), stop)
+        await all_of(
+            [
+                until_available(partial(check_topics, settings), stop),
+                unless_refused(store.check),
+                unless_refused(partial(check_redis, settings)),
+            ]
+        )
         await until_available(producer.start, stop)
         await until_available(control.start, stop)
         rules = RuleBook(control)

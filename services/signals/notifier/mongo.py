@@ -10,23 +10,16 @@ import msgspec
 from bson.errors import BSONError
 from pymongo import InsertOne
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import (
-    BulkWriteError,
-    ConfigurationError,
-    InvalidName,
-    InvalidOperation,
-    OperationFailure,
-    PyMongoError,
-)
+from pymongo.errors import BulkWriteError, InvalidName, InvalidOperation, PyMongoError
 
 from common import metrics
 from common.errors import CannotStart, TryLater
+from common.mongo import is_refusal
 
 SERVICE: Final = "notifier"
 
 _PER_CALL: Final = 100  # SecantusDB's time for an $in grows with the square of its length
 _DUPLICATE: Final = 11000
-_NOT_LET_IN: Final = {13, 18, 8000}  # Unauthorized, AuthenticationFailed, AtlasError
 
 Document = dict[str, Any]
 Documents = AsyncCollection[Document]
@@ -54,9 +47,8 @@ def translated(operation: str) -> Iterator[None]:
     except (InvalidOperation, InvalidName, BSONError):
         raise
     except PyMongoError as error:
-        code = error.code if isinstance(error, OperationFailure) else None
-        if isinstance(error, ConfigurationError) or code in _NOT_LET_IN:
-            raise CannotStart(f"MongoDB refused {operation}: {error}") from error
+        if is_refusal(error):
+            raise CannotStart(f"MongoDB refused {operation}: {error}", "not_let_in") from error
         raise TryLater(f"MongoDB did not take part in {operation}: {type(error).__name__}") from error
     finally:
         metrics.STORE_SECONDS.labels(SERVICE, operation).observe(time.perf_counter() - started)

@@ -10,18 +10,19 @@ import msgspec
 import pymongo
 from bson.codec_options import CodecOptions
 from bson.int64 import Int64
-from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, WriteConcern
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo import ASCENDING, DESCENDING, IndexModel, WriteConcern
+from pymongo.errors import DuplicateKeyError
 
 from common.alerts import StoredAlert
 from common.contracts import Collections, position_id
-from common.errors import CannotStart, Reposition, unfit_secret
+from common.errors import Reposition
 from common.kafka.batches import Partition
+from common.mongo import check_mongo, client_of
 from common.settings import MongoSettings
 from signals.notifier.delivery_store import DeliveryStore
 from signals.notifier.erasure_store import ErasureStore
 from signals.notifier.hits_store import HitsStore
-from signals.notifier.mongo import SERVICE, Document, insert, translated, with_ids
+from signals.notifier.mongo import SERVICE, insert, translated, with_ids
 
 _EXPIRY: Final = IndexModel([("expires", ASCENDING)], expireAfterSeconds=0)
 ALERT_INDEXES: Final = [
@@ -49,15 +50,8 @@ class Store:
     """What the notifier writes: alerts, positions and, as `deliveries`, the rest."""
 
     def __init__(self, settings: MongoSettings) -> None:
-        try:
-            self._client: AsyncMongoClient[Document] = AsyncMongoClient(
-                settings.mongo_uri.get_secret_value(),
-                timeoutMS=settings.mongo_timeout_ms,
-                serverSelectionTimeoutMS=settings.mongo_timeout_ms,
-                appname=f"twinstream {SERVICE}",
-            )
-        except (PyMongoError, ValueError) as error:  # a bad port is a ValueError
-            raise CannotStart(unfit_secret("TWINSTREAM_MONGO_URI", error)) from None
+        self._settings = settings
+        self._client = client_of(settings, SERVICE)
         database = self._client.get_database(
             settings.mongo_database, CodecOptions(tz_aware=True), write_concern=WriteConcern("majority", j=True)
         )
@@ -80,12 +74,11 @@ class Store:
             TryLater: MongoDB is away.
             CannotStart: MongoDB does not let us in.
         """
-        with translated("prepare"):
-            await self._client.admin.command("ping")  # the long patience below would also wait for a server
-            with pymongo.timeout(_INDEX_TIMEOUT_S):
-                await self._alerts.create_indexes(ALERT_INDEXES)
-                await self._kept.create_indexes(DELIVERY_INDEXES)
-                await self._counted.create_indexes([_EXPIRY])
+        await check_mongo(self._client, self._settings)  # the long patience below would also wait for a server
+        with translated("prepare"), pymongo.timeout(_INDEX_TIMEOUT_S):
+            await self._alerts.create_indexes(ALERT_INDEXES)
+            await self._kept.create_indexes(DELIVERY_INDEXES)
+            await self._counted.create_indexes([_EXPIRY])
 
     # --- positions --------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from common.problems import PROBLEMS, QUERY, REBUILD, RECORD
+from common.problems import PROBLEMS, QUERY, REBUILD, RECORD, START
 from common.problems_page import page
 
 PAGE = Path(__file__).parents[3] / "docs/errors.md"
@@ -16,4 +16,4 @@ def test_the_page_is_up_to_date() -> None:
 def test_the_page_names_every_code() -> None:
     """Nobody meets a code that is not listed."""
     listed = {line.split("`")[1] for line in page().splitlines() if line.startswith("| `")}
-    assert listed == set(PROBLEMS) | set(RECORD) | set(QUERY) | set(REBUILD)
+    assert listed == set(PROBLEMS) | set(RECORD) | set(QUERY) | set(REBUILD) | set(START)

@@ -17,7 +17,7 @@ import yaml
 from jsonschema import Draft7Validator
 
 from common.contracts import ALERTS, RECORDS
-from common.settings import KafkaSettings
+from common.settings import PREFIX, KafkaSettings, RedisSettings
 from twinstream.__main__ import app
 
 ROOT = Path(__file__).parents[3]
@@ -169,7 +169,7 @@ def test_every_variable_is_one_that_the_process_reads(parts, overlay) -> None:
         secret = {
             f"TWINSTREAM_{n.upper()}" for n, f in part.settings.model_fields.items() if "Secret" in str(f.annotation)
         }
-        for name in secret & set(told):
+        for name in secret & set(told) - {"TWINSTREAM_KAFKA_PASSWORD"}:  # which Strimzi makes
             assert told[name] == {"secretKeyRef": {"name": "twinstream", "key": name}}
     assert not of_kind(overlay, "Secret")
 
@@ -193,7 +193,8 @@ def test_only_the_arrows_of_the_design_are_open(parts, overlay) -> None:
         name for name, item in ours(overlay).items() if "twinstream/reaches-out" in pod(item)["metadata"]["labels"]
     }
     assert reaching == {"notifier"}
-    for server, port in {"kafka": 9092, "mongo": 27017, "redis": 6379}.items():
+    bootstrap = variables(overlay, ours(overlay)["ingest"])["TWINSTREAM_KAFKA_BOOTSTRAP"]
+    for server, port in {"kafka": int(bootstrap.rpartition(":")[2]), "mongo": 27017, "redis": 6379}.items():
         (egress,) = policies[server]["spec"]["egress"]
         assert egress["ports"] == [{"protocol": "TCP", "port": port}]
         assert policies[server]["spec"]["podSelector"] == {"matchLabels": {f"twinstream/speaks-{server}": "yes"}}
@@ -299,6 +300,63 @@ def test_production_scales_every_process_and_no_further_than_partitions(parts) -
         assert {trigger["topic"] for trigger in triggers} <= {*RECORDS.values(), ALERTS}
         assert {trigger["consumerGroup"] for trigger in triggers} == {part.name}
         assert {trigger["bootstrapServers"] for trigger in triggers} == {bootstrap}
+
+
+def test_production_speaks_tls_and_logs_in_everywhere(parts) -> None:
+    """Each process, and the Job, takes what it is told; every file of authorities is one that is mounted."""
+    addresses = {"TWINSTREAM_MONGO_URI": "mongodb://us:word@host/?tls=true", "TWINSTREAM_REDIS_URL": "rediss://host"}
+    kinds = {part.name: part.settings for part in parts} | {"init": KafkaSettings}
+    for name, kind in kinds.items():
+        item = ours("prod")[name]
+        told = variables("prod", item)
+        given = {n: addresses.get(n, "ab" * 32) if isinstance(value, dict) else value for n, value in told.items()}
+        settings = kind(**{n.removeprefix(PREFIX).lower(): value for n, value in given.items()})
+        ca_files = {field: getattr(settings, field) for field in kind.model_fields if field.endswith("_ca_file")}
+        assert set(ca_files.values()) <= mounted(item), name
+        if isinstance(settings, KafkaSettings):
+            assert (settings.kafka_tls, settings.kafka_sasl_mechanism) == (True, "SCRAM-SHA-512")
+        if isinstance(settings, RedisSettings):
+            assert settings.redis_cluster
+
+
+def mounted(item: Object) -> set[str]:
+    """The files out of Secrets that the container finds, by their paths."""
+    secrets = {volume["name"]: volume["secret"] for volume in pod(item)["spec"]["volumes"] if "secret" in volume}
+    return {
+        f"{mount['mountPath']}/{entry['path']}"
+        for mount in main(item)["volumeMounts"]
+        for entry in secrets.get(mount["name"], {"items": []})["items"]
+    }
+
+
+def test_kafka_knows_who_logs_in_and_so_does_what_looks_at_lag() -> None:
+    """One user and one authority, both of Strimzi's making: the names are those of the objects that make them."""
+    (kafka,), (user,) = ([item for item in build("prod") if item["kind"] == kind] for kind in ("Kafka", "KafkaUser"))
+    (listener,) = kafka["spec"]["kafka"]["listeners"]
+    login, name = {"type": "scram-sha-512"}, user["metadata"]["name"]
+    ca = f"{kafka['metadata']['name']}-cluster-ca-cert"
+    assert (listener["tls"], listener["authentication"], user["spec"]["authentication"]) == (True, login, login)
+    assert "userOperator" in kafka["spec"]["entityOperator"]
+    assert user["metadata"]["labels"] == {"strimzi.io/cluster": kafka["metadata"]["name"]}
+    password = {"secretKeyRef": {"name": name, "key": "password"}}
+    for part, item in ours("prod").items():
+        told = variables("prod", item)
+        if "TWINSTREAM_KAFKA_BOOTSTRAP" in told:
+            assert (told["TWINSTREAM_KAFKA_USERNAME"], told["TWINSTREAM_KAFKA_PASSWORD"]) == (name, password), part
+            assert f":{listener['port']}" in told["TWINSTREAM_KAFKA_BOOTSTRAP"]
+            assert ca in {volume.get("secret", {}).get("secretName") for volume in pod(item)["spec"]["volumes"]}
+    (keda,) = of_kind("prod", "TriggerAuthentication").values()
+    assert keda["spec"]["env"] == [
+        {"parameter": "username", "name": "TWINSTREAM_KAFKA_USERNAME", "containerName": "main"}
+    ]
+    assert {(one["parameter"], one["name"], one["key"]) for one in keda["spec"]["secretTargetRef"]} == {
+        ("password", name, "password"),
+        ("ca", ca, "ca.crt"),
+    }
+    for scaled in of_kind("prod", "ScaledObject").values():
+        for trigger in scaled["spec"]["triggers"]:
+            assert trigger["authenticationRef"] == {"name": keda["metadata"]["name"]}
+            assert (trigger["metadata"]["sasl"], trigger["metadata"]["tls"]) == ("scram_sha512", "enable")
 
 
 def test_production_is_seen_and_reached(parts) -> None:

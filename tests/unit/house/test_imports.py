@@ -18,6 +18,7 @@ SERVICES = {
 DRIVERS = {
     "aiokafka": ["libs/common/kafka/"],
     "pymongo": [
+        "libs/common/mongo.py",
         "services/query-api/query_api/analytics_store.py",
         "services/documents/failures.py",
         "services/documents/store.py",

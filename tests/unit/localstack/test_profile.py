@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from aggregates.settings import AggregatesSettings
 from common.errors import CannotStart
+from common.settings import load
 from localstack.profile import DEFAULT_PORTS, ROOT, Profile, on_free_ports, port_variable, profile_from_environment
 from localstack.servers import servers
 from localstack.services import services
@@ -74,3 +76,14 @@ def test_every_process_has_a_log_and_a_folder_of_its_own(tmp_path) -> None:
     logs = [process.log for process in (*servers(profile, ()), *services(profile))]
     assert len(logs) == len(set(logs))
     assert all(log.is_relative_to(profile.home) for log in logs)
+
+
+def test_what_a_terminal_was_used_for_does_not_reach_the_local_servers(tmp_path, monkeypatch) -> None:
+    """They ask nobody for a password, and speak no TLS: services of `up` are told so whatever else is set."""
+    for name, value in {"KAFKA_TLS": "true", "KAFKA_SASL_MECHANISM": "PLAIN", "REDIS_CLUSTER": "true"}.items():
+        monkeypatch.setenv(f"TWINSTREAM_{name}", value)
+    monkeypatch.setenv("TWINSTREAM_SECRETS_DIR", str(tmp_path / "nowhere"))
+    for name, value in Profile(tmp_path).environment().items():
+        monkeypatch.setenv(name, value)
+    settings = load(AggregatesSettings)
+    assert (settings.kafka_tls, settings.kafka_sasl_mechanism, settings.redis_cluster) == (False, "none", False)

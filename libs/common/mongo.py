@@ -1,0 +1,91 @@
+"""How every adapter of documents connects to MongoDB, and whether it is let in."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, Final
+
+from pymongo import AsyncMongoClient
+from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
+from pymongo.uri_parser import parse_uri
+
+from common.contracts import Collections
+from common.errors import CannotStart, TryLater, unfit_secret
+from common.settings import MongoSettings
+from common.tls import Address, Way, check_way, trusting
+
+Client = AsyncMongoClient[dict[str, Any]]
+
+_NOT_LET_IN: Final = {13, 18, 8000}  # Unauthorized, AuthenticationFailed, AtlasError
+_WITHIN_MS: Final = 3_000
+
+
+def client_of(settings: MongoSettings, service: str) -> Client:
+    """A client, which connects when it is first used.
+
+    Raises:
+        CannotStart: the address or the file of authorities does not fit.
+    """
+    tls: dict[str, Any] = {}
+    if settings.mongo_ca_file:
+        trusting(settings.mongo_ca_file, "TWINSTREAM_MONGO_CA_FILE")
+        tls["tlsCAFile"] = settings.mongo_ca_file
+    try:
+        return AsyncMongoClient(
+            settings.mongo_uri.get_secret_value(),
+            timeoutMS=settings.mongo_timeout_ms,
+            serverSelectionTimeoutMS=settings.mongo_timeout_ms,
+            appname=f"twinstream {service}",
+            **tls,
+        )
+    except (PyMongoError, ValueError) as error:  # a bad port is a ValueError
+        raise CannotStart(unfit_secret("TWINSTREAM_MONGO_URI", error)) from None
+
+
+def is_refusal(error: PyMongoError) -> bool:
+    """Whether no waiting mends it: we are not let in, or the configuration does not fit."""
+    return isinstance(error, ConfigurationError) or getattr(error, "code", None) in _NOT_LET_IN
+
+
+async def check_mongo(client: Client, settings: MongoSettings) -> None:
+    """Make sure at a start that MongoDB lets us read.
+
+    Raises:
+        CannotStart: it is there and does not; says why, by a code of its own.
+        TryLater: it is away.
+    """
+    try:
+        await client[settings.mongo_database][Collections.POSITIONS].find_one({}, {"_id": 1})
+    except OperationFailure as error:
+        if is_refusal(error):
+            raise CannotStart(f"MongoDB does not let us in: {_told(error)}", "not_let_in") from None
+        raise TryLater(f"MongoDB is not ready ({type(error).__name__})") from error
+    except PyMongoError as error:
+        await check_way(_way(settings), _answers_plainly)
+        raise TryLater(f"MongoDB is away ({type(error).__name__})") from error
+
+
+def _told(error: OperationFailure) -> str:
+    """What the server said, without the whole answer that the driver puts behind it."""
+    return str((error.details or {}).get("errmsg", type(error).__name__))
+
+
+def _way(settings: MongoSettings) -> Way:
+    context = trusting(settings.mongo_ca_file, "TWINSTREAM_MONGO_CA_FILE") if settings.mongo_tls else None
+    switch = "tls=true in TWINSTREAM_MONGO_URI"
+    return Way("MongoDB", list(_addresses(settings)), context, switch, "TWINSTREAM_MONGO_CA_FILE")
+
+
+def _addresses(settings: MongoSettings) -> Iterator[Address]:
+    uri = settings.mongo_uri.get_secret_value()
+    if not uri.startswith("mongodb+srv://"):  # else names would have to be asked for, which the driver does itself
+        for host, port in parse_uri(uri)["nodelist"]:
+            if port is not None:
+                yield host, port
+
+
+async def _answers_plainly(host: str, port: int) -> bool:
+    async with Client(host, port, directConnection=True, serverSelectionTimeoutMS=_WITHIN_MS) as client:
+        with suppress(PyMongoError):
+            await client.admin.command("hello")
+            return True
+    return False
