@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 from prometheus_client import REGISTRY
-from redis import Redis
+from redis import Redis, RedisCluster
 
 from aggregates.changes import read
 from aggregates.filling import Gap, fill_batch, gaps
@@ -73,22 +73,28 @@ def b(
     return RecordB(id=record_id, a_id=parent, number=number, text="", event_time=event_time, ingested_at=ingested_at)
 
 
+@pytest.fixture(params=["valkey", "cluster"])
+def server(request: pytest.FixtureRequest) -> Any:
+    """One alone and three as a cluster: a script that touched keys of two slots would fail on the latter."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture
-def redis(valkey: Any) -> Redis:
-    client = valkey.client()
+def redis(server: Any) -> Redis | RedisCluster:
+    client: Redis | RedisCluster = server.client()
     client.flushall()
     return client
 
 
 @pytest_asyncio.fixture
-async def connection(valkey: Any) -> AsyncIterator[Connection]:
-    connection = Connection(valkey.settings)
+async def connection(server: Any) -> AsyncIterator[Connection]:
+    connection = Connection(server.settings)
     yield connection
     await connection.close()
 
 
 @pytest.fixture
-def store(redis: Redis, connection: Connection) -> WindowStore:
+def store(redis: Redis | RedisCluster, connection: Connection) -> WindowStore:
     generation = Generation(shards=2, partitions=1, horizon_ms=HORIZON_MS)
     redis.set(generation_key("", Stream.B), msgspec.json.encode(generation))
     return WindowStore(connection, Layout("", Stream.B, generation))
@@ -104,12 +110,14 @@ def windows(store: WindowStore, clock: ManualClock) -> Windows:
     return Windows(store, Stream.B, clock)
 
 
-def kinds(redis: Redis) -> set[str]:
+def kinds(redis: Redis | RedisCluster) -> set[str]:
     """What is left, without the names of shards, parents and conditions."""
     return {key.decode().split("}")[-1].split(":")[1] for key in redis.scan_iter(match="{*")}
 
 
-async def test_trimming_leaves_nothing_behind(redis: Redis, windows: Windows, clock: ManualClock) -> None:
+async def test_trimming_leaves_nothing_behind(
+    redis: Redis | RedisCluster, windows: Windows, clock: ManualClock
+) -> None:
     """Whatever an id was part of, in slices however small."""
     windows.know({7: "number > 1.0"}, control=8)
     await windows.take(b(f"b{n}", n, parent=f"a{n % 3}") for n in range(30))
@@ -133,7 +141,7 @@ async def test_trimming_spares_what_is_within_the_horizon(windows: Windows, cloc
     assert await _count(windows, clock, question) == 1
 
 
-async def test_an_erased_id_leaves_nothing_behind(redis: Redis, windows: Windows) -> None:
+async def test_an_erased_id_leaves_nothing_behind(redis: Redis | RedisCluster, windows: Windows) -> None:
     """A tombstone takes it out of everything; only that there was a record stays counted."""
     windows.know({7: "number > 1.0"}, control=8)
     await windows.take([b("x", 5), b("y", 5, parent="other")])
@@ -178,7 +186,9 @@ async def test_whoever_knows_less_of_control_is_refused(store: WindowStore, cloc
     assert await _count(behind, clock, question) == 2
 
 
-async def test_a_dropped_revision_does_not_come_back(redis: Redis, store: WindowStore, windows: Windows) -> None:
+async def test_a_dropped_revision_does_not_come_back(
+    redis: Redis | RedisCluster, store: WindowStore, windows: Windows
+) -> None:
     """A worker that still evaluates it is told, at its very next batch."""
     windows.know({7: "number > 1.0"}, control=8)
     await windows.take([b("x", 5)])
@@ -213,7 +223,7 @@ async def test_a_fill_that_begins_past_what_is_filled_is_refused(windows: Window
         assert await _count(windows, clock, question) == 3
 
 
-async def test_a_server_that_came_back_empty_is_noticed(redis: Redis, windows: Windows) -> None:
+async def test_a_server_that_came_back_empty_is_noticed(redis: Redis | RedisCluster, windows: Windows) -> None:
     """Scripts are loaded anew, and the batch is refused: it begins past what is there."""
     await windows.take([b("x")])
     redis.flushall()

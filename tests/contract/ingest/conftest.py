@@ -15,6 +15,7 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
+from fastapi import FastAPI
 from msgspec.structs import replace
 from pydantic import SecretStr
 
@@ -39,6 +40,7 @@ class Service:
     key: str
     reading_key: str  # in force, but without the scope
     revoked_key: str
+    app: FastAPI
 
     async def send(self, stream: str, body: bytes, content_type: str = "application/x-ndjson", **headers: str):
         return await self.http.post(
@@ -112,7 +114,7 @@ async def listening(settings: IngestSettings) -> AsyncIterator[Service]:
         serving = asyncio.create_task(serve(app, "127.0.0.1", settings.ingest_port, stop))
         url, bearer = f"http://127.0.0.1:{settings.ingest_port}", {"authorization": f"Bearer {key}"}
         async with httpx.AsyncClient(base_url=url, headers=bearer, timeout=60) as http:
-            yield Service(settings, http, key, reading_key, revoked_key)
+            yield Service(settings, http, key, reading_key, revoked_key, app)
         stop.set()
         await serving
 

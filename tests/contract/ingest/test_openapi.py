@@ -21,6 +21,12 @@ async def document(service) -> dict[str, Any]:
     return dict(answer.json())
 
 
+def test_no_route_is_left_out_of_the_document(service, document) -> None:
+    """What is not in it is not walked below; the document itself and the page that shows it are for everybody."""
+    routes = {route.path for route in service.app.routes if not route.path.startswith(("/openapi.json", "/docs"))}
+    assert routes - set(document["paths"]) == set()
+
+
 def operation(document, stream: Stream) -> dict[str, Any]:
     return dict(document["paths"][PATHS[stream]]["post"])
 
