@@ -92,5 +92,12 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
+def _quoted(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    """What is filled in may look like a number, and is none."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if "$" in value else None)
+
+
+_Plain.add_representer(str, _quoted)
+
 if __name__ == "__main__":
     sys.stdout.write(text())

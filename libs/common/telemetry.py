@@ -83,7 +83,7 @@ def _add_trace(_logger: object, _name: str, event: MutableMapping[str, Any]) -> 
     return event
 
 
-def _redact(_logger: object, _name: str, line: str) -> str:
+def _redact(_logger: object, _name: str, line: Any) -> str:
     """Take secrets out of a finished line: whatever a library or an exception put into it."""
     return redacted(line)
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pymongo import MongoClient
 from redis.asyncio import Redis
@@ -136,7 +136,8 @@ def _node(profile: SecuredProfile, number: int) -> Process:
             known.write_text(_nodes(ports, number), encoding="ascii")
 
     async def ready() -> bool:
-        async with Redis(host=HOST, port=port, password=profile.password) as client:
+        client: Any = Redis(host=HOST, port=port, password=profile.password)
+        async with client:
             try:
                 return bool((await client.execute_command("CLUSTER INFO"))["cluster_state"] == "ok")
             except (RedisError, OSError):
