@@ -58,10 +58,10 @@ async def check_mongo(client: Client, settings: MongoSettings) -> None:
     except OperationFailure as error:
         if is_refusal(error):
             raise CannotStart(f"MongoDB does not let us in: {_told(error)}", "not_let_in") from None
-        raise TryLater(f"MongoDB is not ready ({type(error).__name__})") from error
+        raise TryLater(f"MongoDB did not take part in a look at it: {type(error).__name__}") from error
     except PyMongoError as error:
         await check_way(_way(settings), _answers_plainly)
-        raise TryLater(f"MongoDB is away ({type(error).__name__})") from error
+        raise TryLater(f"MongoDB did not take part in a look at it: {type(error).__name__}") from error
 
 
 def _told(error: OperationFailure) -> str:
