@@ -54,6 +54,14 @@ async def process(environment: Environment) -> AsyncIterator[asyncio.subprocess.
         await started.communicate()
 
 
+async def heard(started: asyncio.subprocess.Process, words: str) -> None:
+    """Read on until it says so."""
+    assert started.stderr is not None
+    async with asyncio.timeout(60):
+        while words not in (await started.stderr.readline()).decode():
+            assert not started.stderr.at_eof()
+
+
 async def ended(started: asyncio.subprocess.Process, within_s: float = 60) -> tuple[int | None, str]:
     """Its exit status and what it said."""
     async with asyncio.timeout(within_s):
@@ -159,10 +167,10 @@ async def test_waits_for_kafka(environment: Environment) -> None:
         answer = await status(environment, "/readyz", lambda answer: "control" in answer.json()["problems"])
         assert answer.status_code == 503
         await status(environment, "/healthz", lambda answer: answer.status_code == 200)
+        await heard(started, '"event": "waiting"')
         started.send_signal(signal.SIGTERM)
         code, said = await ended(started)
     assert code == os.EX_TEMPFAIL, said
-    assert '"event": "waiting"' in said
     assert "Unclosed" not in said
 
 
