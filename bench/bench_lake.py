@@ -17,12 +17,12 @@ from harness.figures import Figure, figure, paired
 from common.clock import ManualClock, SystemClock
 from common.contracts import RecordB, Stream
 from common.settings import LakeSettings
-from lake.maintenance.engine import Engine
 from lake.maintenance.expiry import Expiry, Keep
 from lake.maintenance.latest import LatestTables
 from lake.writer.log_table import LogTable
 from lake.writer.rows import read
 from twinstream_lake.catalog import Catalog
+from twinstream_lake.engine import Engine
 from twinstream_lake.lake import open_lake
 from twinstream_lake.layout import latest_name
 from twinstream_lake.pins import pin

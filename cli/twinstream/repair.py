@@ -21,6 +21,13 @@ class Derived(StrEnum):
     DOCUMENTS = "documents"
 
 
+class Source(StrEnum):
+    """Where a rebuild finds the records."""
+
+    LOG = "log"
+    LAKE = "lake"
+
+
 class Audited(StrEnum):
     """What can be compared with the log at any time."""
 
@@ -33,6 +40,14 @@ def rebuild(
     force: Annotated[
         bool, typer.Option("--force", help="Of documents: switch however many of the old ones are missing.")
     ] = False,
+    source: Annotated[
+        Source,
+        typer.Option(
+            "--from",
+            envvar="TWINSTREAM_REBUILD_FROM",
+            help="What Kafka holds, or what the lake has and Kafka from where that ends.",
+        ),
+    ] = Source.LOG,
 ) -> None:
     """Fill the windows or documents anew from the log while the old ones serve, compare, switch, delete the old ones.
 
@@ -41,7 +56,8 @@ def rebuild(
     """
     if force and what is not Derived.DOCUMENTS:
         raise typer.BadParameter("Only documents are held back.", param_hint="--force")
-    _run(f"{what}.rebuild", **({"TWINSTREAM_REBUILD_MISSING_PERCENT": "100"} if force else {}))
+    forced = {"TWINSTREAM_REBUILD_MISSING_PERCENT": "100"} if force else {}
+    _run(f"{what}.rebuild", TWINSTREAM_REBUILD_FROM=source, **forced)
 
 
 def audit(

@@ -190,6 +190,14 @@ class LakeSettings(Settings):
     )
 
 
+class RebuildSettings(LakeSettings):
+    """What a rebuild is made of."""
+
+    rebuild_from: Literal["log", "lake"] = Field(
+        "log", description="what a rebuild reads: what Kafka holds, or before that what the lake has of it"
+    )
+
+
 class ResultSettings(Settings):
     """Where results of queries are: a folder that the lake's jobs write and query-api reads."""
 

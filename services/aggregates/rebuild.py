@@ -16,7 +16,7 @@ import structlog
 from aggregates.changes import read
 from aggregates.generations import wanted
 from aggregates.revisions import choose
-from aggregates.settings import AggregatesSettings
+from aggregates.settings import AggregatesRebuildSettings, AggregatesSettings
 from aggregates.store import WindowStore
 from aggregates.stream_windows import StreamWindows
 from common.clock import Clock, SystemClock
@@ -24,10 +24,12 @@ from common.contracts import MAX_AHEAD_MS, RECORDS, Condition, Stream
 from common.errors import CannotStart
 from common.kafka.batches import Batch, Partition
 from common.kafka.control import ControlTable
+from common.kafka.history import History, Past
 from common.kafka.producer import Producer
 from common.kafka.replay import Replay
 from common.kafka.topics import count_partitions
 from common.process import main
+from twinstream_lake.sources import past_of
 from windows.connection import Connection
 from windows.counts import LINGER_S, read_layout
 from windows.layout import HOUR_MS, Layout, generation_key, held_name, rebuild_key
@@ -35,13 +37,10 @@ from windows.questions import Question, Window, commands, total
 
 log = structlog.get_logger()
 
-_BATCH_RECORDS: Final = 1_000  # live batches and readers wait for no more than this
 _CLOSE: Final = 500
 """Records that may be lacking at the switch: the live worker goes on from there within a second."""
 
 _LOCK_MS: Final = 60_000
-_PATIENCE: Final = 10
-"""Reads that may bring nothing: Kafka is busy, or what is left up to the end holds no message."""
 
 
 class Rebuild:
@@ -56,6 +55,7 @@ class Rebuild:
         control: ControlTable,
         replay: Replay,
         clock: Clock,
+        past: Past | None = None,
         linger_s: float = LINGER_S,
     ) -> None:
         self._settings = settings
@@ -63,6 +63,7 @@ class Rebuild:
         self._connection = connection
         self._control = control
         self._replay = replay
+        self._history = History(replay, past)
         self._clock = clock
         self._linger_s = linger_s
 
@@ -124,6 +125,7 @@ class Rebuild:
         )
         partitions = [Partition(RECORDS[self._stream], n) for n in range(layout.generation.partitions)]
         for partition in partitions:
+            await self._history.check(partition)
             await windows.go_live(partition.number, 0)
         lacking = _CLOSE + 1
         while lacking > _CLOSE and not stop.is_set():
@@ -134,16 +136,11 @@ class Rebuild:
         oldest_ms = self._clock.now_ms() - windows.store.layout.oldest_kept_ms - MAX_AHEAD_MS
         position = (await windows.positions([partition.number]))[partition.number]
         _, end = await self._replay.bounds(partition)
-        at, done = position or await self._replay.first_since(partition, oldest_ms), 0
-        patience = _PATIENCE
-        while at < end and patience and not stop.is_set():
-            entries = await self._replay.read(partition, at, _BATCH_RECORDS)
-            if not entries:
-                patience -= 1
-                continue
+        at, done = position or await self._history.first_since(partition, oldest_ms), 0
+        async for entries in self._history.read(partition, at, end, stop):
             batch = Batch(partition, position, entries)
             await windows.apply(batch, read(self._stream, entries)[0])
-            at = position = batch.next_position
+            position = batch.next_position
             done += len(entries)
             await self._connection.pipelined(
                 [("PEXPIRE", rebuild_key(self._settings.redis_prefix, self._stream), _LOCK_MS)]
@@ -173,7 +170,7 @@ class Rebuild:
         return total(question, await self._connection.pipelined(commands(layout, question, now_ms)))
 
 
-async def run(settings: AggregatesSettings, stop: asyncio.Event) -> None:
+async def run(settings: AggregatesRebuildSettings, stop: asyncio.Event) -> None:
     """Rebuild both streams, one after the other."""
     clock, connection, producer = SystemClock(), Connection(settings), Producer(settings)
     control, replay = ControlTable(settings, producer, clock), Replay(settings)
@@ -184,10 +181,13 @@ async def run(settings: AggregatesSettings, stop: asyncio.Event) -> None:
         await control.start()
         await replay.start()
         for stream in Stream:
-            rebuild = Rebuild(settings, stream, connection=connection, control=control, replay=replay, clock=clock)
+            past = await past_of(settings, stream, stack)
+            rebuild = Rebuild(
+                settings, stream, connection=connection, control=control, replay=replay, clock=clock, past=past
+            )
             for what, (old, new) in (await rebuild.run(stop)).items():
                 log.info("compared", stream=stream, window=what, old=old, new=new, drift=new - old)
 
 
 if __name__ == "__main__":
-    main("rebuild", AggregatesSettings, run)
+    main("rebuild", AggregatesRebuildSettings, run)

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from common.settings import KafkaSettings, MongoSettings, Port, RedisSettings
+from common.settings import KafkaSettings, MongoSettings, Port, RebuildSettings, RedisSettings
 
 
 class AggregatesSettings(KafkaSettings, RedisSettings, MongoSettings):
@@ -25,3 +25,7 @@ class AggregatesSettings(KafkaSettings, RedisSettings, MongoSettings):
         10_000, ge=100, le=1_000_000, description="how fast a new condition is brought to past records"
     )
     trim_ids: int = Field(1_000, ge=10, le=100_000, description="most ids that one call to Redis forgets")
+
+
+class AggregatesRebuildSettings(AggregatesSettings, RebuildSettings):
+    """Where they are rebuilt from."""

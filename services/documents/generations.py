@@ -21,6 +21,7 @@ from documents.store import DocumentStore
 LEASE_MS: Final = 60_000
 _IDS_PER_FIND: Final = 100  # SecantusDB's time for an $in grows with the square of its length
 _PAGE: Final = 200
+_FILLING: Final = {"filling": "", "filled": "", "source": ""}
 RECORDS_ALONE: Final = {"event_time": {"$exists": True}}
 """Not the marks of erased ids."""
 
@@ -38,11 +39,15 @@ class Claim(NamedTuple):
 class Generations:
     """One stream's."""
 
-    def __init__(self, store: DocumentStore, stream: Stream, partitions: int, clock: Clock) -> None:
+    def __init__(
+        self, store: DocumentStore, stream: Stream, partitions: int, clock: Clock, source: str = "log"
+    ) -> None:
+        """`source`: what the next one is filled from; what an attempt filled from another is not gone on with."""
         self._store = store
         self._stream = stream
         self._ids = [position_id(RECORDS[stream], number) for number in range(partitions)]
         self._clock = clock
+        self._source = source
         self._owner = secrets.token_hex(8)
         self._generations = store.database[Collections.GENERATIONS]
         self._positions = store.database[Collections.POSITIONS]
@@ -67,8 +72,9 @@ class Generations:
         if found is None:
             raise CannotStart("Another rebuild runs, or one was killed within the last minute: try again.")
         number = found["number"]
-        filled = {int(n): at for n, at in found.get("filled", {}).items()}
-        return Claim(number, number + 1, found.get("filling") == number + 1, filled, found.get("former"))
+        is_resumed = found.get("filling") == number + 1 and found.get("source") == self._source
+        filled = {int(n): at for n, at in found.get("filled", {}).items()} if is_resumed else {}
+        return Claim(number, number + 1, is_resumed, filled, found.get("former"))
 
     async def release(self) -> None:
         """Let others rebuild."""
@@ -77,9 +83,10 @@ class Generations:
     async def begin(self, claim: Claim) -> None:
         """Make the collection to fill, empty, unless an attempt that was killed has got somewhere."""
         if not claim.is_resumed:
+            await self.write_only(claim.number)  # one that is not gone on with may have told otherwise
             with translated("begin"):
                 await self._store.documents(self._stream, claim.next).drop()
-            await self._note({"$set": {"filling": claim.next, "filled": {}}})
+            await self._note({"$set": {"filling": claim.next, "filled": {}, "source": self._source}})
         await self._store.make_indexes(self._stream, claim.next)
 
     async def tell(self, claim: Claim) -> list[int]:
@@ -108,7 +115,7 @@ class Generations:
         """
         if any(document.get("filling") != claim.next for document in await self._told()):
             raise TryLater("MongoDB came back without the marks of this rebuild: start it again")
-        change = {"$set": {"number": claim.next, "former": claim.number}, "$unset": {"filling": "", "filled": ""}}
+        change = {"$set": {"number": claim.next, "former": claim.number}, "$unset": _FILLING}
         await self._note(change)
 
     async def write_only(self, number: int) -> None:
@@ -121,7 +128,7 @@ class Generations:
         """Delete a generation that does not answer."""
         with translated("delete"):
             await self._store.documents(self._stream, number).drop()
-        await self._note({"$unset": {"filling": "", "filled": "", "former": ""}})
+        await self._note({"$unset": {**_FILLING, "former": ""}})
 
     async def pages(self, number: int) -> AsyncIterator[Sequence[dict[str, Any]]]:
         """All records of a generation, by id."""

@@ -1,14 +1,15 @@
 """Fills fresh collections of documents from the log while the old ones serve, compares, switches, deletes the old ones.
 
 `python -m documents.rebuild`. Killed, it goes on from where it was when it is started again; stopped, it leaves no
-trace. What the log no longer holds, for retention took it, is carried over from the old collection. Documents of which
-more are missing than TWINSTREAM_REBUILD_MISSING_PERCENT allows do not take the place of the old ones.
+trace. What Kafka no longer holds, for retention took it, is read from the lake where it is asked to, and what is not
+there either is carried over from the old collection. Documents of which more are missing than
+TWINSTREAM_REBUILD_MISSING_PERCENT allows do not take the place of the old ones.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -17,20 +18,18 @@ from common.concurrency import all_of
 from common.contracts import DAY_MS, GENERATION_KEPT_S, RECORDS, RecordA, RecordB, Stream, Version, partition_of
 from common.errors import CannotStart, Refused, TryLater
 from common.kafka.batches import Entry, Partition
+from common.kafka.history import History, Past
 from common.kafka.replay import Replay
 from common.kafka.topics import count_partitions
 from common.process import main
 from documents.comparison import Compared, compare
 from documents.generations import Claim, Generations
-from documents.settings import MISSING_PERCENT, DocumentsSettings
+from documents.settings import MISSING_PERCENT, DocumentsRebuildSettings
 from documents.store import DocumentStore
 from documents.versions import Upsert, fold
+from twinstream_lake.sources import past_of
 
 log = structlog.get_logger()
-
-_BATCH_RECORDS: Final = 1_000
-_PATIENCE: Final = 10
-"""Reads that may bring nothing, of a second each: Kafka is busy, or starts again."""
 
 
 class _Carried(NamedTuple):
@@ -54,6 +53,7 @@ class Rebuild:
         *,
         replay: Replay,
         clock: Clock,
+        past: Past | None = None,
         kept_s: float = GENERATION_KEPT_S,
         missing_percent: float = MISSING_PERCENT,
     ) -> None:
@@ -61,8 +61,9 @@ class Rebuild:
         self._store = store
         self._stream = stream
         self._partitions = [Partition(RECORDS[stream], number) for number in range(partitions)]
-        self._generations = Generations(store, stream, partitions, clock)
+        self._generations = Generations(store, stream, partitions, clock, "log" if past is None else "lake")
         self._replay = replay
+        self._history = History(replay, past)
         self._kept_s = kept_s
         self._missing_percent = missing_percent
 
@@ -74,6 +75,8 @@ class Rebuild:
             Refused: too_many_missing; more old documents than may be are missing in the new ones. No trace is left.
             TryLater: MongoDB or Kafka went away; the old documents stay in force, and a new start goes on from there.
         """
+        for partition in self._partitions:
+            await self._history.check(partition)
         claim = await self._generations.claim()
         try:
             if claim.former is not None:
@@ -141,9 +144,12 @@ class Rebuild:
         await self._generations.keep()
 
     async def _fill(self, claim: Claim, partition: Partition, end: int, stop: asyncio.Event) -> None:
-        """Bring what the log holds before `end` into the next generation; what follows, the workers bring there."""
+        """Bring what the log holds before `end` into the next generation; what follows, the workers bring there.
+
+        Of that they may find less in Kafka than the lake has, where they have yet to begin.
+        """
         at, erased = claim.filled.get(partition.number, 0), set[str]()
-        async for entries in self._log(partition, at, end, stop):
+        async for entries in self._history.read(partition, at, max(end, self._history.kept(partition)), stop):
             erased |= await self._bring(claim, entries)
             at = entries[-1].offset + 1
             await self._generations.filled(partition.number, at)
@@ -160,7 +166,7 @@ class Rebuild:
         """
         _, end = await self._replay.bounds(partition)
         keys = None if ids is None else {id_.encode() for id_ in ids}
-        async for entries in self._log(partition, start, end, stop):
+        async for entries in self._history.read(partition, start, end, stop):
             await self._bring(claim, [one for one in entries if keys is None or one.key in keys])
             await self._generations.keep()
 
@@ -171,32 +177,6 @@ class Rebuild:
             await self._store.erase(self._stream, changes.erased, max(one.timestamp for one in entries), into)
         await self._store.upsert(self._stream, list(changes.upserts.values()), into)
         return set(changes.erased)
-
-    async def _log(
-        self, partition: Partition, start: int, end: int, stop: asyncio.Event
-    ) -> AsyncIterator[Sequence[Entry]]:
-        """What the log holds from `start` to before `end`, by batches; stops early with `stop`.
-
-        Raises:
-            TryLater: the log stopped answering: what is not read would be missing from the documents.
-        """
-        at, patience = start, _PATIENCE
-        while at < end and not stop.is_set():
-            read = await self._replay.read(partition, at, _BATCH_RECORDS)
-            if entries := [entry for entry in read if entry.offset < end]:
-                yield entries
-                at, patience = entries[-1].offset + 1, _PATIENCE
-            elif read or await self._is_gone(partition, at, end):
-                return
-            elif patience == 0:
-                raise TryLater(f"Kafka stopped answering at {at} of {partition.topic}/{partition.number}")
-            else:
-                patience -= 1
-
-    async def _is_gone(self, partition: Partition, at: int, end: int) -> bool:
-        """Whether retention took all from `at` to before `end`, or the log was made anew meanwhile."""
-        oldest, next_offset = await self._replay.bounds(partition)
-        return oldest >= end or next_offset <= at
 
     async def _carry_over(self, claim: Claim, stop: asyncio.Event) -> None:
         """Take from the old documents what retention took from the log: whole ids, and when ids were first seen."""
@@ -216,17 +196,16 @@ class Rebuild:
         log.info("carried_over", stream=self._stream, documents=carried)
 
     async def _reach(self) -> dict[int, float]:
-        """For partitions that retention has cut: the ingestion (µs) up to which a record may be gone from the log.
+        """For partitions whose beginning is gone: the ingestion (µs) up to which a record may be gone with it.
 
         A day later than the oldest record that is left: a request that is repeated under its idempotency key writes
         records with the stamp of the first attempt.
         """
         reach: dict[int, float] = {}
         for partition in self._partitions:
-            start, end = await self._replay.bounds(partition)
+            start, oldest = await self._history.begin(partition)
             if start > 0:
-                oldest = await self._replay.read(partition, start, 1) if end > start else []
-                reach[partition.number] = (oldest[0].timestamp + DAY_MS) * 1000 if oldest else float("inf")
+                reach[partition.number] = (oldest.timestamp + DAY_MS) * 1000 if oldest else float("inf")
         return reach
 
     def _partition_of(self, record_id: str) -> int:
@@ -241,7 +220,7 @@ def _upsert_of(stream: Stream, document: Mapping[str, Any]) -> Upsert:
     return Upsert(record, version, document["first_seen"], _Carried())
 
 
-async def run(settings: DocumentsSettings, stop: asyncio.Event) -> None:
+async def run(settings: DocumentsRebuildSettings, stop: asyncio.Event) -> None:
     """Rebuild both streams at once: most of it is waiting."""
     async with AsyncExitStack() as stack:
         store = DocumentStore(settings)
@@ -250,7 +229,7 @@ async def run(settings: DocumentsSettings, stop: asyncio.Event) -> None:
 
 
 async def _rebuild(
-    settings: DocumentsSettings, store: DocumentStore, stream: Stream, stack: AsyncExitStack, stop: asyncio.Event
+    settings: DocumentsRebuildSettings, store: DocumentStore, stream: Stream, stack: AsyncExitStack, stop: asyncio.Event
 ) -> None:
     replay = Replay(settings)
     stack.push_async_callback(replay.stop)
@@ -262,6 +241,7 @@ async def _rebuild(
         partitions,
         replay=replay,
         clock=SystemClock(),
+        past=await past_of(settings, stream, stack),
         missing_percent=settings.rebuild_missing_percent,
     )
     compared = await rebuild.run(stop)
@@ -280,4 +260,4 @@ async def _rebuild(
 
 
 if __name__ == "__main__":
-    main("rebuild", DocumentsSettings, run)
+    main("rebuild", DocumentsRebuildSettings, run)

@@ -4,7 +4,7 @@ from typing import Final
 
 from pydantic import Field
 
-from common.settings import KafkaSettings, MongoSettings, Port
+from common.settings import KafkaSettings, MongoSettings, Port, RebuildSettings
 
 MISSING_PERCENT: Final = 0.1
 
@@ -23,3 +23,7 @@ class DocumentsSettings(KafkaSettings, MongoSettings):
         le=100,
         description="how many of the old documents a rebuild may lack, in percent, and still take their place",
     )
+
+
+class DocumentsRebuildSettings(DocumentsSettings, RebuildSettings):
+    """Where they are rebuilt from."""

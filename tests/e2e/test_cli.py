@@ -212,15 +212,16 @@ async def test_a_refused_record_is_found_mended_and_sent_after_all(twinstream: C
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("source", ["log", "lake"])
 async def test_documents_are_rebuilt_while_records_come_and_are_looked_up(
-    running: Any, twinstream: Command, tmp_path: Path
+    running: Any, twinstream: Command, tmp_path: Path, source: str
 ) -> None:
     """As it is typed; what was there, and what comes meanwhile, is found all the time."""
     a_id = f"a-{secrets.token_hex(6)}"
     path = children_of(a_id, tmp_path / "file.ndjson", 300)
     await twinstream("send", str(path))
     await twinstream.until(lambda out: len(out.splitlines()) == 300, "children", a_id, "--all")
-    rebuilding = Command(running.stack.profile.environment()).start("rebuild", "documents")
+    rebuilding = Command(running.stack.profile.environment()).start("rebuild", "documents", "--from", source)
     rounds = 0
     while rebuilding.poll() is None:
         more = children_of(f"{a_id}-{rounds}", tmp_path / "more.ndjson", 5)

@@ -142,7 +142,7 @@ async def test_windows_are_rebuilt_and_audited_while_they_serve(
 ) -> None:
     """The worker goes over to the new ones by itself: what comes then is counted there."""
     before = await counted(running, client, **sent)
-    assert "drift" in await twinstream(running, "rebuild", "aggregates")
+    assert "drift" in await twinstream(running, "rebuild", "aggregates", "--from", "lake")
     assert (await counted(running, client, a_id=sent["a_id"]))["count"] == before["count"]
     more = {
         "unique_identifier": f"{sent['a_id']}/more",

@@ -14,9 +14,9 @@ from pyiceberg.schema import Schema
 from common.clock import Clock
 from common.contracts import DAY_MS, Stream
 from common.errors import Reposition, TryLater
-from lake.maintenance.engine import Engine
 from lake.maintenance.files import replace, write
 from twinstream_lake.catalog import Catalog, translated
+from twinstream_lake.engine import Engine
 from twinstream_lake.layout import POSITIONS, log_name
 from twinstream_lake.pins import behind, pin
 from twinstream_lake.views import VOIDS, files, void

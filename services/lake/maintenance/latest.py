@@ -10,9 +10,9 @@ import pyarrow as pa
 import structlog
 
 from common.contracts import Stream
-from lake.maintenance.engine import Engine
 from lake.maintenance.files import replace, write
 from twinstream_lake.catalog import Catalog, translated
+from twinstream_lake.engine import Engine
 from twinstream_lake.layout import POSITIONS, encode_positions, latest_name, latest_schema
 from twinstream_lake.pins import StreamPin, pin
 from twinstream_lake.views import fresh, literal

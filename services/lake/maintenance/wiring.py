@@ -10,7 +10,6 @@ from common.contracts import Stream
 from common.health import Health
 from common.process import until_available
 from lake.maintenance.compaction import LogCompaction
-from lake.maintenance.engine import Engine
 from lake.maintenance.expiry import Expiry, Keep
 from lake.maintenance.latest import LatestTables
 from lake.maintenance.rounds import Chore, Rounds
@@ -19,6 +18,7 @@ from lake.running import run_all
 from lake.settings import MaintenanceSettings
 from lake.writer.log_table import LogTable
 from twinstream_lake.catalog import Catalog
+from twinstream_lake.engine import Engine
 from twinstream_lake.layout import latest_name, log_name
 
 _MINUTE_MS = 60_000

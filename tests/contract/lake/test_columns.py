@@ -9,10 +9,10 @@ from pyiceberg.schema import Schema
 from pyiceberg.types import NestedField, StringType
 
 from common.contracts import RecordB, Stream
-from lake.maintenance.engine import Engine
 from lake.maintenance.latest import LatestTables
 from lake.writer.log_table import LogTable
 from lake.writer.rows import read
+from twinstream_lake.engine import Engine
 from twinstream_lake.layout import latest_name, latest_schema, log_name, log_schema
 from twinstream_lake.pins import pin
 from twinstream_lake.views import views

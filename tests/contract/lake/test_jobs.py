@@ -19,9 +19,9 @@ from common.contracts import Stream
 from lake.jobs.runner import Limits, Runner
 from lake.jobs.store import JobStore
 from lake.jobs.worker import JobWorker, Tidying
-from lake.maintenance.engine import Engine
 from lake.maintenance.latest import LatestTables
 from lake.writer.log_table import LogTable
+from twinstream_lake.engine import Engine
 
 HOUR_MS = 3_600_000
 SLOW = "select count(*) from range(100000) a, range(100000) b, range(1000) c where hash(a.range, b.range, c.range) = 1"

@@ -15,11 +15,11 @@ from common.contracts import RecordB, Stream, version_of
 from common.errors import Refused, TryLater
 from documents.versions import fold
 from lake.maintenance.compaction import LogCompaction
-from lake.maintenance.engine import Engine
 from lake.maintenance.expiry import Expiry, Keep
 from lake.maintenance.latest import LatestTables
 from lake.writer.log_table import LogTable
 from lake.writer.rows import read
+from twinstream_lake.engine import Engine
 from twinstream_lake.pins import pin
 from twinstream_lake.views import views
 

@@ -13,12 +13,15 @@ import polars as pl
 import pytest
 
 from common.contracts import RECORD, Stream
-from lake.maintenance.engine import Engine
 from lake.maintenance.latest import LatestTables
 from lake.writer.log_table import LogTable
 from lake.writer.rows import read
 from twinstream.project.command import notebook
+from twinstream_lake.catalog import Catalog
+from twinstream_lake.engine import Engine
 from twinstream_lake.lake import Lake, open_lake
+from twinstream_lake.pins import pin
+from twinstream_lake.views import views
 
 ROOT = Path(__file__).parents[3]
 BEGIN_MS = 1_790_000_000_000
@@ -90,6 +93,14 @@ def run(settings, *command: str) -> str:
     return ran.stdout
 
 
+def query(settings, sql: str) -> list[tuple[object, ...]]:
+    """What a job makes of a query: the views that stand for the names in it, over the files of now."""
+    catalog = Catalog(settings)
+    named = views({stream: pin(catalog, stream) for stream in Stream})
+    catalog.close()
+    return Engine(128).rows(f"WITH b AS ({named['b']}) {sql}")
+
+
 def test_a_table_is_the_same_in_every_library(opened) -> None:
     """DuckDB, Arrow, pandas and Polars; the newest version, wherever it stands."""
     b = opened.table("b")
@@ -151,6 +162,13 @@ def test_a_new_project_runs_as_a_script_and_as_a_notebook(planted, tmp_path) -> 
     assert [cell["cell_type"] for cell in cells] == [cell["cell_type"] for cell in again]
     code = "\n".join("".join(cell["source"]) for cell in again if cell["cell_type"] == "code")
     assert run(settings, "-c", code) == said
+    shown = "[lake.sql(top).fetchall(), parents.sort(by=['n', parents.collect_schema().names()[0]], "
+    shown += "descending=[True, False]).head(10).collect().rows()]"
+    both = json.loads(run(settings, "-c", f"{code}\nimport json\nprint(json.dumps({shown}))").splitlines()[-1])
+    asked = "SELECT Stream_A_unique_identifier, count(*) AS n FROM b GROUP BY 1 ORDER BY n DESC, 1 LIMIT 10"
+    sql = [list(row) for row in query(settings, asked)]
+    assert both == [sql, sql]
+    assert len(sql) == 5
 
 
 def test_the_example_finds_what_comes_before_a_rise(planted, tmp_path) -> None:

@@ -23,10 +23,10 @@ from common.contracts import Stream
 from lake.jobs.frames import Task
 from lake.jobs.query import answer
 from lake.jobs.runner import Limits, Outcome, Runner
-from lake.maintenance.engine import Engine
 from lake.maintenance.latest import LatestTables
 from lake.writer.log_table import LogTable
 from lake.writer.rows import read
+from twinstream_lake.engine import Engine
 from twinstream_lake.pins import pin
 from twinstream_lake.views import views
 

@@ -8,21 +8,28 @@ import pytest
 MISSING = "TWINSTREAM_REBUILD_MISSING_PERCENT"
 
 
-@pytest.mark.parametrize(("options", "percent"), [([], None), (["--force"], "100")], ids=["held back", "forced"])
-def test_documents_that_lack_too_many_take_over_by_force_alone(
-    command, monkeypatch, tmp_path, options: list[str], percent: str | None
+SOURCE = "TWINSTREAM_REBUILD_FROM"
+
+
+@pytest.mark.parametrize(
+    ("options", "percent", "source"),
+    [([], None, "log"), (["--force"], "100", "log"), (["--from", "lake"], None, "lake")],
+    ids=["held back", "forced", "from the lake"],
+)
+def test_what_a_rebuild_is_told(
+    command, monkeypatch, tmp_path, options: list[str], percent: str | None, source: str
 ) -> None:
-    """The status of what it runs is its own."""
+    """Documents that lack too many take over by force alone. The status of what it runs is its own."""
     monkeypatch.setenv("TWINSTREAM_HOME", str(tmp_path))
     ran: dict[str, Any] = {}
 
     def run(arguments: list[str], *, env: dict[str, str], check: bool) -> SimpleNamespace:
-        ran.update(module=arguments[-1], percent=env.get(MISSING), check=check)
+        ran.update(module=arguments[-1], percent=env.get(MISSING), source=env[SOURCE], check=check)
         return SimpleNamespace(returncode=65)
 
     monkeypatch.setattr("twinstream.repair.subprocess.run", run)
     assert command("rebuild", "documents", *options).status == 65
-    assert ran == {"module": "documents.rebuild", "percent": percent, "check": False}
+    assert ran == {"module": "documents.rebuild", "percent": percent, "source": source, "check": False}
 
 
 def test_windows_are_never_held_back(command) -> None:

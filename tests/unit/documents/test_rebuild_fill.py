@@ -11,8 +11,8 @@ import pytest
 from common.clock import ManualClock
 from common.contracts import RecordA, Stream
 from common.errors import CannotStart, TryLater
+from common.kafka import history
 from common.kafka.batches import Partition
-from documents import rebuild as rebuilding
 from documents.generations import Claim
 from documents.rebuild import Rebuild
 from documents.versions import Upsert, fold
@@ -160,7 +160,7 @@ async def test_a_later_tombstone_holds() -> None:
 async def test_a_log_that_is_slow_to_answer_is_waited_for() -> None:
     """A reading that brings nothing is not the end: what is left would be missing once the documents are switched."""
     store = Store()
-    noted = await filled(store, Log(log_of(("x", "x"), ("y", "y"), ("z", "z")), silent=rebuilding._PATIENCE), 3, FRESH)
+    noted = await filled(store, Log(log_of(("x", "x"), ("y", "y"), ("z", "z")), silent=history._PATIENCE), 3, FRESH)
     assert (store.texts.keys(), noted.noted) == ({"x", "y", "z"}, {0: 3})
 
 

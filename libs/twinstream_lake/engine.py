@@ -1,4 +1,4 @@
-"""DuckDB as maintenance uses it: one thread, little memory, and a folder to spill to."""
+"""DuckDB as our own queries of the lake use it: one thread, little memory, and a folder to spill to."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
