@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
-from common.clock import ManualClock
+from common.clock import ManualClock, SystemClock
 from common.contracts import RECORDS, RecordA, Stream
 from common.errors import CannotStart, Refused, Reposition
 from common.kafka.batch_loop import BatchLoop
@@ -26,7 +26,7 @@ from documents.rebuild import Rebuild
 from query_api.settings import QueryApiSettings
 from query_api.store import Store
 
-NOW_MS = 1_790_000_000_000
+NOW_MS = SystemClock().now_ms()
 PARTITIONS = 3
 ALONE = {"event_time": {"$exists": True}}
 
@@ -56,7 +56,8 @@ async def send(producer) -> Callable[..., Awaitable[dict[Partition, int]]]:
 
     async def send(*ids: str, text: str | None = "t", at_ms: int = NOW_MS) -> dict[Partition, int]:
         values = [None if text is None else record(id_, text, at_ms) for id_ in ids]
-        messages = [Message(id_.encode(), value, at_ms) for id_, value in zip(ids, values, strict=True)]
+        # Written now, whenever it happened: Kafka's own retention would take what is older, at a moment of its choice.
+        messages = [Message(id_.encode(), value, NOW_MS) for id_, value in zip(ids, values, strict=True)]
         written = await producer.publish(RECORDS[Stream.A], messages)
         return {Partition(*where): offset + 1 for where, offset in written.items()}
 
