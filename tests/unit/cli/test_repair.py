@@ -16,7 +16,7 @@ SOURCE = "TWINSTREAM_REBUILD_FROM"
     [([], None, "log"), (["--force"], "100", "log"), (["--from", "lake"], None, "lake")],
     ids=["held back", "forced", "from the lake"],
 )
-def test_what_a_rebuild_is_told(
+def test_what_a_rebuild_is_told(  # noqa: PLR0917  # cases
     command, monkeypatch, tmp_path, options: list[str], percent: str | None, source: str
 ) -> None:
     """Documents that lack too many take over by force alone. The status of what it runs is its own."""
