@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,8 @@ from common.errors import CannotStart
 SUPERVISOR: Final = "up"
 
 _SAME_MOMENT_S: Final = 2.0  # the system derives it from its clock, which may have been set right meanwhile
+_BEGINS_WITHIN_S: Final = 5.0
+_BEGINNING_S: Final = 0.001
 _KILLED_WITHIN_S: Final = 10.0
 _LOOK_EVERY_S: Final = 0.05
 
@@ -45,7 +48,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     command: list[str]
     state: State = State.STARTING
     restarts: int = 0
-    order: int = 0  # of the start; they stop in its reverse
+    order: int = 0  # the stage of its start; stages stop in reverse
     ports: list[int] = []
     stop_within_s: float = 20.0
 
@@ -63,9 +66,17 @@ def claim_of(name: str, pid: int) -> Claim | None:
     """The claim of a process that runs as `name` now; None when it is gone already."""
     try:
         process = psutil.Process(pid)
-        return Claim(name=name, pid=pid, created=process.create_time(), command=process.cmdline())
+        return Claim(name=name, pid=pid, created=process.create_time(), command=_command_of(process))
     except psutil.Error:
         return None
+
+
+def _command_of(process: psutil.Process) -> list[str]:
+    """Its command line. One that has only just begun shows none, and would be recognised by none ever after."""
+    deadline_s = time.monotonic() + _BEGINS_WITHIN_S
+    while not (command := process.cmdline()) and time.monotonic() < deadline_s:
+        time.sleep(_BEGINNING_S)
+    return command
 
 
 class Claims:
@@ -136,34 +147,37 @@ class Claims:
 
 
 def stop_orphans(claims: Claims, found: Callable[[Claim], None] = lambda _: None) -> list[Claim]:
-    """Stop what a supervisor that is gone left running, the last started first; returns what there was.
+    """Stop what a supervisor that is gone left running, the last stage first; returns what there was.
 
     `found` is told of each before it is stopped. Claims of processes that are gone are dropped. Call it as the one
     who holds the claims.
     """
     orphans = []
-    for claim in reversed(claims.all()):
-        process = claim.process()
-        if process is not None:
+    for _, stage in groupby(reversed(claims.all()), key=lambda claim: claim.order):
+        members = [(claim, claim.process()) for claim in stage]
+        left = [(claim, process) for claim, process in members if process is not None]
+        for claim, process in left:
             found(claim)
-            end(process, claim.stop_within_s)
-            orphans.append(claim)
-        claims.release(claim.name)
+            _ask_to_end(process)
+        for claim, process in left:
+            _make_end(process, claim.stop_within_s)
+        for claim, _ in members:
+            claims.release(claim.name)
+        orphans += [claim for claim, _ in left]
     return orphans
 
 
-def end(process: psutil.Process, within_s: float) -> bool:
-    """Ask a process that is no child of ours to end, and make it when it does not in time; whether it had to be made.
-
-    The group that it leads goes with it.
-    """
+def _ask_to_end(process: psutil.Process) -> None:
+    """With the group that it leads."""
     signal_group(process.pid, signal.SIGTERM)
     signal_group(process.pid, signal.SIGCONT)  # one that was suspended could not hear us
-    if until_gone(process, within_s):
-        return False
-    signal_group(process.pid, signal.SIGKILL)
-    until_gone(process, _KILLED_WITHIN_S)
-    return True
+
+
+def _make_end(process: psutil.Process, within_s: float) -> None:
+    """Unless it ends in time by itself."""
+    if not until_gone(process, within_s):
+        signal_group(process.pid, signal.SIGKILL)
+        until_gone(process, _KILLED_WITHIN_S)
 
 
 def until_gone(process: psutil.Process, within_s: float) -> bool:

@@ -1,4 +1,4 @@
-"""Starts processes stage by stage, keeps them running, and stops all of them in reverse."""
+"""Starts processes stage by stage, keeps them running, and stops them stage by stage in reverse."""
 
 import asyncio
 from collections.abc import Iterable
@@ -6,6 +6,7 @@ from contextlib import suppress
 from signal import SIGKILL
 from typing import Final
 
+from common.concurrency import all_of
 from localstack.child import Backoff, Child, Report
 from localstack.claims import Claims, State
 from localstack.logs import rotate
@@ -22,6 +23,7 @@ class Supervisor:
         self._report = report
         self._backoff = backoff or Backoff()
         self._children: dict[str, Child] = {}
+        self._stages: list[list[Child]] = []
         self._rotating: asyncio.Task[None] | None = None
 
     async def start(self, stage: Iterable[Process]) -> None:
@@ -30,10 +32,9 @@ class Supervisor:
         Raises:
             CannotStart: one died, or was not ready in time; its last lines are in the message.
         """
-        children = [
-            Child(process, order, self._claims, self._report, self._backoff)
-            for order, process in enumerate(stage, start=len(self._children))
-        ]
+        order = len(self._stages)
+        children = [Child(process, order, self._claims, self._report, self._backoff) for process in stage]
+        self._stages.append(children)
         self._children |= {child.process.name: child for child in children}
         starting = [asyncio.create_task(child.start(), name=f"start {child.process.name}") for child in children]
         try:
@@ -45,13 +46,13 @@ class Supervisor:
         self._rotating = self._rotating or asyncio.create_task(self._rotate_logs(), name="rotate logs")
 
     async def stop(self) -> None:
-        """Stop all, the last of the last stage first."""
+        """Stop all, the last stage first; those of a stage need nothing of each other, and stop side by side."""
         if self._rotating is not None:
             self._rotating.cancel()
         for child in self._children.values():
             child.abandon()
-        for child in reversed(self._children.values()):
-            await child.stop()
+        for stage in reversed(self._stages):
+            await all_of([child.stop() for child in stage])
 
     def force(self) -> None:
         """Kill all at once; a `stop` under way, or one that follows, then has nothing to wait for."""

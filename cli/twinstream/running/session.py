@@ -3,7 +3,8 @@
 import asyncio
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -42,21 +43,23 @@ async def session(profile: Profile, screen: Screen) -> None:
         changes = Changes(screen)
         supervisor = Supervisor(claims, changes)
         work = asyncio.create_task(_work(profile, screen, claims, supervisor, changes), name="work")
-        _on_signals(work, supervisor, screen)
-        await asyncio.wait({work})
-        if supervisor.states() and not work.cancelled() and (error := work.exception()) is not None:
-            reason, _, _ = str(error).partition("\n")
-            screen.say(Text(f"{reason}; stopping everything", style="red"))
-        async with ticking(screen, lambda: "stopping"):
-            await supervisor.stop()
+        with _heeding_signals(work, supervisor, screen):
+            await asyncio.wait({work})
+            if supervisor.states() and not work.cancelled() and (error := work.exception()) is not None:
+                reason, _, _ = str(error).partition("\n")
+                screen.say(Text(f"{reason}; stopping everything", style="red"))
+            async with ticking(screen, lambda: "stopping"):
+                await supervisor.stop()
     if not work.cancelled():
         work.result()
 
 
-def _on_signals(work: asyncio.Task[None], supervisor: Supervisor, screen: Screen) -> None:
+@contextmanager
+def _heeding_signals(work: asyncio.Task[None], supervisor: Supervisor, screen: Screen) -> Generator[None]:
     """The first one ends the work, and so stops everything in good order; a Ctrl-C after it kills.
 
-    A terminal that closes may send its signal more than once, which is nobody's impatience.
+    A terminal that closes may send its signal more than once, which is nobody's impatience. One that comes when all is
+    stopped is too late, and does not make a death of it.
     """
     loop = asyncio.get_running_loop()
 
@@ -70,6 +73,10 @@ def _on_signals(work: asyncio.Task[None], supervisor: Supervisor, screen: Screen
 
     for number in _STOPPED_BY:
         loop.add_signal_handler(number, stop, number)
+    yield
+    for number in _STOPPED_BY:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
 
 
 async def _work(profile: Profile, screen: Screen, claims: Claims, supervisor: Supervisor, changes: Changes) -> None:

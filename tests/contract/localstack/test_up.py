@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from localstack.claims import Claim, Claims
-from localstack.profile import Profile, on_free_ports, port_variable
+from localstack.free_ports import on_free_ports
+from localstack.profile import Profile, port_variable
 
 PATIENCE_S = 180.0  # other work may keep this machine busy
 ALL = {"kafka", "valkey", "mongo", "documents", "ingest", "query-api"}
@@ -168,7 +169,7 @@ def test_up_survives_its_own_kill(terminal: Terminal) -> None:
 def test_a_signal_while_starting_leaves_nothing_behind(terminal: Terminal, numbers: list[signal.Signals]) -> None:
     """It reaches the terminal's group alone, and `up` ends in good order what it had begun."""
     up = terminal.up()
-    up.until(lambda: len(terminal.claims) == 3)
+    up.until(lambda: len(terminal.claims) >= 3)
     begun = terminal.claims
     for number in numbers:
         os.killpg(up.process.pid, number)
@@ -183,7 +184,7 @@ def test_a_signal_while_starting_leaves_nothing_behind(terminal: Terminal, numbe
 def test_a_second_ctrl_c_kills(terminal: Terminal) -> None:
     """For whoever will not wait."""
     up = terminal.up()
-    up.until(lambda: {"kafka", "mongo", "valkey"} <= {claim.name for claim in terminal.claims})
+    up.until(lambda: len(terminal.claims) > 3)  # Kafka is ready, and takes its time to stop
     begun = terminal.claims
     suspended = psutil.Process(next(claim.pid for claim in begun if claim.name == "mongo"))
     suspended.suspend()

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from common.errors import CannotStart
-from localstack.claims import Claim, Claims, claim_of, end, stop_orphans, until_gone
+from localstack.claims import Claim, Claims, claim_of, stop_orphans, until_gone
 
 SLEEPER = (sys.executable, "-S", "-c", "import signal; print(flush=True); signal.pause()")
 DEAF = (
@@ -85,6 +85,16 @@ def test_another_process_with_the_same_pid_is_not_ours(started, claims: Claims, 
     assert claims.all() == []
 
 
+def test_a_process_that_has_only_just_begun_is_known_by_its_command(started, monkeypatch) -> None:
+    """The system shows none until its program is in place: written down like that, nobody would find it again."""
+    begun, early = started(), iter([True, True])
+    cmdline = psutil.Process.cmdline
+    monkeypatch.setattr(psutil.Process, "cmdline", lambda process: [] if next(early, False) else cmdline(process))
+    claim = claim_of("one", begun.pid)
+    assert claim.command == list(SLEEPER)
+    assert claim.process().pid == begun.pid
+
+
 def test_a_process_that_is_gone_has_no_claim() -> None:
     """There is nothing to write down."""
     assert claim_of("one", 2**22 + 1) is None
@@ -125,7 +135,7 @@ def test_a_stale_claim_of_a_supervisor_is_harmless(claims: Claims) -> None:
 
 
 def test_what_a_killed_supervisor_left_is_found_and_stopped(tmp_path: Path, alive) -> None:
-    """The last started first, each told of before it is stopped."""
+    """Each told of before it is stopped."""
     supervisor = subprocess.run(  # noqa: S603  # code of this file
         [sys.executable, "-c", SUPERVISOR, str(tmp_path)], check=False, timeout=60
     )
@@ -150,12 +160,13 @@ def test_an_orphan_that_hangs_is_killed(claims: Claims, started, alive) -> None:
     assert not alive(process.pid)
 
 
-def test_an_orphan_that_was_suspended_is_stopped(started, alive) -> None:
-    """It is woken to hear it."""
+def test_an_orphan_that_was_suspended_is_stopped(claims: Claims, started) -> None:
+    """It is woken to hear it, not killed."""
     process = started()
+    claims.write(claim_of("mongo", process.pid))
     os.kill(process.pid, signal.SIGSTOP)
-    assert end(psutil.Process(process.pid), within_s=20) is False
-    assert not alive(process.pid)
+    stop_orphans(claims)
+    assert process.wait() == -signal.SIGTERM
 
 
 def test_claims_are_in_the_order_of_the_start(claims: Claims) -> None:
