@@ -4,6 +4,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -11,10 +12,17 @@ from common.bootstrap import ensure_first_key
 from common.kafka.topics import ensure_topics
 from common.settings import KafkaSettings, MongoSettings, RedisSettings
 from localstack.claims import Claims
+from localstack.free_ports import on_free_ports
 from localstack.issuer import Issuer, answering_issuer
-from localstack.profile import Profile, on_free_ports
+from localstack.profile import Profile
 from localstack.services import SERVICES, services
 from localstack.testing import Stack, running_servers
+
+# A machine that is busy with other things is slow at any moment, and no test has a fault for that.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -78,7 +86,9 @@ async def running(servers: Stack) -> Running:
     settings = KafkaSettings(kafka_bootstrap=servers.kafka_bootstrap)
     await ensure_topics(settings, partitions=4)
     await ensure_first_key(settings, profile.key_file)
-    await servers.start_services(list(SERVICES))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TWINSTREAM_LAKE_COMMIT_SECONDS", "1")
+        await servers.start_services(list(SERVICES))
     key = profile.key_file.read_text(encoding="ascii").strip()
     return Running(servers, profile.url("ingest"), profile.url("query_api"), key)
 
@@ -105,4 +115,4 @@ async def apart(servers: Stack, tmp_path_factory: pytest.TempPathFactory) -> Asy
             await stack.supervisor.start([replace(p, environment={**p.environment, **corner}) for p in processes])
             yield Running(stack, profile.url("ingest"), profile.url("query_api"), key)
         finally:
-            await stack.supervisor.stop()
+            await stack.end()

@@ -1,13 +1,11 @@
 """Where the local default keeps its data and which ports it listens on."""
 
 import os
-import random
 import secrets
-import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from common.errors import CannotStart
 
@@ -46,7 +44,6 @@ _OPEN: Final[Mapping[str, str]] = {
     "TWINSTREAM_REDIS_CLUSTER": "false",
     "TWINSTREAM_REDIS_CA_FILE": "",
 }
-_SELDOM_USED: Final = range(15_000, 32_000)
 
 
 def port_variable(name: str) -> str:
@@ -140,27 +137,6 @@ def profile_from_environment() -> Profile:
     """
     home = Path(os.environ.get(HOME_VARIABLE) or ROOT / ".twinstream").expanduser().absolute()
     return Profile(home, {name: _port(name, default) for name, default in DEFAULT_PORTS.items()})
-
-
-P = TypeVar("P", bound="Profile")
-
-
-def on_free_ports(profile: P) -> P:
-    """The same on ports that nothing listens on now.
-
-    They are below those that systems hand out to clients: one of these could be taken before a server listens on it.
-    """
-    candidates = random.SystemRandom().sample(_SELDOM_USED, len(_SELDOM_USED))
-    free = (port for port in candidates if _is_free(port))
-    return replace(profile, ports={name: next(free) for name in profile.ports})
-
-
-def _is_free(port: int) -> bool:
-    try:
-        socket.create_server((HOST, port)).close()
-    except OSError:
-        return False
-    return True
 
 
 def _port(name: str, default: int) -> int:

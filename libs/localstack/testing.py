@@ -1,21 +1,27 @@
 """The real servers for tests: on free ports, in a folder to throw away, and at a test's mercy."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
+
+import httpx
 
 from localstack.child import Backoff
 from localstack.claims import Claims
+from localstack.free_ports import on_free_ports
 from localstack.jars import fetch, locked
 from localstack.processes import Process
-from localstack.profile import Profile, on_free_ports
+from localstack.profile import Profile
 from localstack.secured import SecuredProfile, secured_servers
 from localstack.servers import servers
 from localstack.services import services
 from localstack.supervisor import Supervisor
 
-_SOON = Backoff(first_s=0.1, longest_s=1.0)
+_SOON: Final = Backoff(first_s=0.1, longest_s=1.0)
+_IN_FORCE_WITHIN_S: Final = 60.0
 
 
 class Stack:
@@ -55,14 +61,31 @@ class Stack:
         """Wait, after a `kill`, until the process is back and answers."""
         await self.supervisor.child(name).until_ready()
 
+    async def rules_in_force(self, version: int) -> None:
+        """Wait until records are scanned by every rule up to `version`: its writer was answered moments before."""
+        async with asyncio.timeout(_IN_FORCE_WITHIN_S), httpx.AsyncClient(timeout=30, trust_env=False) as http:
+            while await self._told(http, "scan", "twinstream_rules_as_of_offset") <= version:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)  # it is another process's
+
+    async def end(self) -> None:
+        """Kill all that still runs: its folder is thrown away, and to end in good order takes seconds."""
+        self.supervisor.force()
+        await self.supervisor.stop()
+
     async def start_services(self, names: Sequence[str]) -> None:
         """Start services of ours beside the servers."""
         await self.supervisor.start(services(self.profile, names))
 
+    async def _told(self, http: httpx.AsyncClient, service: str, name: str) -> float:
+        """A gauge of a service; -1 before it has said anything."""
+        page = (await http.get(f"{self.profile.metrics_url(service)}/metrics")).text
+        told = [line.rpartition(" ")[2] for line in page.splitlines() if line.startswith(f"{name} ")]
+        return float(told[0]) if told else -1.0
+
 
 @asynccontextmanager
 async def running_servers(folder: Path) -> AsyncIterator[Stack]:
-    """Kafka, Valkey and SecantusDB, ready; stopped on the way out."""
+    """Kafka, Valkey and SecantusDB, ready; killed on the way out."""
     profile = on_free_ports(Profile(folder))
     async with _running(profile, servers(profile, fetch(locked()))) as stack:
         yield stack
@@ -84,4 +107,4 @@ async def _running(profile: Profile, processes: Sequence[Process]) -> AsyncItera
             await stack.supervisor.start(processes)
             yield stack
         finally:
-            await stack.supervisor.stop()
+            await stack.end()

@@ -21,8 +21,8 @@ from common.bootstrap import ensure_first_key
 from common.instants import rfc3339_ms
 from common.kafka.topics import ensure_topics
 from common.settings import KafkaSettings
+from localstack.free_ports import free_port
 from localstack.processes import Process
-from localstack.profile import on_free_ports
 from localstack.services import SERVICES, services
 from localstack.testing import Stack, running_servers
 
@@ -248,7 +248,7 @@ async def test_what_was_acknowledged_survives_rebalances(stack: Stack, sending: 
 def another_of(stack: Stack, name: str) -> Process:
     """A second process of a service, which listens elsewhere; under the name of the first it would take its place."""
     port = f"{name}_metrics"
-    elsewhere = {**stack.profile.ports, port: on_free_ports(stack.profile).ports[port]}
+    elsewhere = {**stack.profile.ports, port: free_port()}
     (another,) = services(replace(stack.profile, ports=elsewhere), [name])
     nameless = {**another.environment, "TWINSTREAM_INSTANCE": "", "TWINSTREAM_SESSION_TIMEOUT_MS": "6000"}
     log = stack.profile.logs / f"another-{name}.log"

@@ -79,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[Receiver]:
     with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield server
         server.shutdown()
@@ -116,6 +116,7 @@ async def _open(stack: Stack, receiver: Receiver) -> None:
             f"{url}/v1/rules", json={"name": "zebras", "keywords": ["zebra"], "destinations": ["ops"]}
         )
         assert rule.is_success, rule.text
+    await stack.rules_in_force(rule.json()["version"])
 
 
 async def send(stack: Stack, http: httpx.AsyncClient, name: str) -> set[str]:

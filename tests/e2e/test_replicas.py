@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from common.bootstrap import ensure_first_key
 from common.kafka.topics import ensure_topics
 from common.settings import KafkaSettings
-from localstack.profile import on_free_ports
+from localstack.free_ports import on_free_ports
 from localstack.services import services
 from localstack.testing import Stack, running_servers
 

@@ -122,17 +122,6 @@ async def make_rules(http: httpx.AsyncClient, query_url: str, rules: Sequence[di
     return version
 
 
-async def in_force(http: httpx.AsyncClient, scan_metrics_url: str, version: int) -> None:
-    """Wait until the scanner says so."""
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            page = (await http.get(f"{scan_metrics_url}/metrics")).text
-            lines = [line for line in page.splitlines() if line.startswith("twinstream_rules_as_of_offset ")]
-            if lines and float(lines[0].split()[1]) > version:
-                return
-            await asyncio.sleep(0.05)
-
-
 async def send(http: httpx.AsyncClient, ingest_url: str, stream: Stream, lines: bytes) -> None:
     """As a careful client does: the same again until there is a 202."""
     url, headers = f"{ingest_url}/v1/streams/{stream}/records", {"Content-Type": "application/x-ndjson"}
@@ -152,13 +141,12 @@ async def send(http: httpx.AsyncClient, ingest_url: str, stream: Stream, lines: 
 async def test_every_planted_signal_is_alerted_and_none_is_invented(running: Any) -> None:
     """In all ten languages, to the code point; what comes again as it was makes no other alert."""
     planted = Planted(records=4_000)
-    profile = running.stack.profile
     async with (
         httpx.AsyncClient(headers=running.headers, timeout=30) as http,
         Alerts(running.stack.kafka_bootstrap) as alerts,
     ):
         version = await make_rules(http, running.query_url, planted.rules())
-        await in_force(http, profile.metrics_url("scan"), version)
+        await running.stack.rules_in_force(version)
         for stream, lines in planted.batches():
             await send(http, running.ingest_url, stream, lines)
         await alerts.all_of(planted)
@@ -190,7 +178,7 @@ async def test_no_planted_signal_is_lost_through_kills_of_the_scanner_and_of_kaf
     headers = {"Authorization": f"Bearer {profile.key_file.read_text().strip()}"}
     async with httpx.AsyncClient(headers=headers, timeout=30) as http, Alerts(stack.kafka_bootstrap) as alerts:
         version = await make_rules(http, profile.url("query_api"), planted.rules())
-        await in_force(http, profile.metrics_url("scan"), version)
+        await stack.rules_in_force(version)
         batches = list(planted.batches())
         victims = dict(zip((len(batches) * n // 10 for n in (1, 4, 7)), ("scan", "kafka", "scan"), strict=True))
         for number, (stream, lines) in enumerate(batches):

@@ -1,10 +1,8 @@
 """Valkeys of our own, one alone and three as a cluster, which tests may kill and bring back."""
 
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,26 +13,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from common.settings import RedisSettings
+from localstack.free_ports import free_port, free_ports
 
 SLOTS = 16384
-WITHIN_S = 20.0
+BUS_ABOVE = 10_000  # where a node of a cluster listens for the others
+WITHIN_S = 60.0
 _PATIENCE_MS = 20_000  # a worker tries again after a timeout; a test that calls the store itself does not
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on; a node of a cluster also needs the one 10,000 above."""
-    ports: list[int] = []
-    candidate = 20_000 + time.time_ns() % 10_000
-    while len(ports) < count:
-        candidate += 1
-        try:
-            for port in (candidate, candidate + 10_000):
-                with closing(socket.create_server(("127.0.0.1", port))):
-                    pass
-        except OSError:
-            continue
-        ports.append(candidate)
-    return ports
 
 
 class Valkey:
@@ -71,10 +55,6 @@ class Valkey:
         """Come back with what it held then."""
         (self.folder / "dump.rdb").write_bytes(snapshot)
         self.start()
-
-    @staticmethod
-    def free_port() -> int:
-        return free_ports(1)[0]
 
     def kill(self) -> None:
         assert self._process is not None
@@ -123,7 +103,7 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    server = Valkey(tmp_path_factory.mktemp("valkey"), *free_ports(1), "--save", "")
+    server = Valkey(tmp_path_factory.mktemp("valkey"), free_port(), "--save", "")
     server.start()
     yield server
     server.kill()
@@ -132,7 +112,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 @pytest.fixture
 def mortal(tmp_path: Path) -> Iterator[Valkey]:
     """One that a test may kill and start from a snapshot."""
-    server = Valkey(tmp_path, *free_ports(1), "--save", "")
+    server = Valkey(tmp_path, free_port(), "--save", "")
     server.start()
     yield server
     server.kill()
@@ -142,7 +122,8 @@ def mortal(tmp_path: Path) -> Iterator[Valkey]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folders = [tmp_path_factory.mktemp("node") for _ in range(3)]
     options = ("--save", "", "--cluster-enabled", "yes", "--cluster-node-timeout", "3000")
-    nodes = [Valkey(folder, port, *options) for folder, port in zip(folders, free_ports(3), strict=True)]
+    ports = free_ports(len(folders), and_above=BUS_ABOVE)
+    nodes = [Valkey(folder, port, *options) for folder, port in zip(folders, ports, strict=True)]
     cluster = Cluster(nodes)
     cluster.start()
     yield cluster

@@ -346,20 +346,20 @@ HISTORIES = histories()
 UNHURRIED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=UNHURRIED)
+@settings(max_examples=60, suppress_health_check=UNHURRIED)
 @given(steps=HISTORIES, shards=st.sampled_from([1, 3]))
 def test_every_count_equals_the_model(valkey: Any, steps: list[tuple[Any, ...]], shards: int) -> None:
     asyncio.run(_live(valkey, steps, shards))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=UNHURRIED)
+@settings(max_examples=15, suppress_health_check=UNHURRIED)
 @given(steps=HISTORIES)
 def test_every_count_equals_the_model_on_a_cluster(cluster: Any, steps: list[tuple[Any, ...]]) -> None:
     """Shards lie on different nodes, and what belongs to one stays in one slot."""
     asyncio.run(_live(cluster, steps, shards=7))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=UNHURRIED)
+@settings(max_examples=15, suppress_health_check=UNHURRIED)
 @given(steps=histories(crash=8, save=2, restore=3))
 def test_every_count_equals_the_model_though_all_that_can_die_does(mortal: Any, steps: list[tuple[Any, ...]]) -> None:
     """Workers between any two steps, and the server, which comes back from an older snapshot; two take turns."""

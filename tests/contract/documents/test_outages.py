@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,7 +20,8 @@ from common.settings import KafkaSettings, MongoSettings
 from documents.settings import DocumentsSettings
 from documents.wiring import run
 from localstack.claims import Claims
-from localstack.profile import Profile, on_free_ports
+from localstack.free_ports import free_port, on_free_ports
+from localstack.profile import Profile
 from localstack.servers import mongo
 from localstack.testing import Stack
 
@@ -36,7 +36,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
     with Claims(stack.profile.run).held():
         await stack.supervisor.start([mongo(stack.profile)])
         yield stack
-        await stack.supervisor.stop()
+        await stack.end()
 
 
 @pytest.fixture
@@ -50,8 +50,7 @@ async def running(
     kafka: KafkaSettings, mongo: MongoSettings, stops_within_s: float = 60
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The process but for its interpreter; gives a client of its metrics port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     settings = DocumentsSettings(
         **kafka.model_dump(), **mongo.model_dump(exclude=set(kafka.model_dump())), documents_metrics_port=port
     )

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import secrets
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -29,6 +28,7 @@ from common.kafka.topics import ensure_topics
 from common.keys import make_key
 from ingest.settings import IngestSettings
 from ingest.wiring import assembled
+from localstack.free_ports import free_port
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,6 @@ class Service:
     async def log_of(self, topic: str) -> Sequence[ConsumerRecord[bytes, bytes]]:
         """Everything in `topic`, partition by partition."""
         return await read_all(self.settings, topic)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 async def fresh_settings(servers: Any, **more: Any) -> IngestSettings:

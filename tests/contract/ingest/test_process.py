@@ -134,19 +134,20 @@ async def test_a_hundred_thousand_records_do_not_keep_others_waiting(servers, to
     settings = await tools.fresh_settings(servers)
     body = b"[" + b",".join(record(n) for n in range(100_000)) + b"]"
     async with tools.ready(settings) as (_, client):
-        sending = asyncio.create_task(client.post(URL, content=body, headers=JSON))
-        waited = []
         loop = asyncio.get_running_loop()
+        began, waited = loop.time(), list[float]()
+        sending = asyncio.create_task(client.post(URL, content=body, headers=JSON))
         while not sending.done():
             asked_at = loop.time()
             assert (await client.get("/healthz")).status_code == 200
             waited.append(loop.time() - asked_at)
             await asyncio.wait([sending], timeout=0.002)
         assert (await sending).json()["accepted"] == 100_000
+        took_s = loop.time() - began
     assert len(waited) > 10
-    # Seen: 15 to 60 ms on two cores. The bound leaves room for a machine that is busy with other things too.
-    assert max(waited) < 0.5
-    assert sorted(waited)[len(waited) // 2] < 0.1
+    # Seen: 15 to 60 ms of 2 s on two cores. On a machine that is busy with other things too, both take longer.
+    assert max(waited) < max(0.5, took_s / 3)
+    assert sorted(waited)[len(waited) // 2] < max(0.1, took_s / 20)
 
 
 async def test_waits_for_kafka_and_can_be_stopped_meanwhile(servers, tools) -> None:

@@ -16,8 +16,9 @@ from common.kafka.producer import Message, Producer
 from common.kafka.topics import ensure_topics
 from common.settings import KafkaSettings
 from localstack.claims import Claims
+from localstack.free_ports import on_free_ports
 from localstack.jars import fetch, locked
-from localstack.profile import Profile, on_free_ports
+from localstack.profile import Profile
 from localstack.servers import kafka
 from localstack.testing import Stack
 
@@ -46,7 +47,7 @@ async def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[S
     with Claims(stack.profile.run).held():
         await stack.supervisor.start([kafka(stack.profile, fetch(locked()))])
         yield stack
-        await stack.supervisor.stop()
+        await stack.end()
 
 
 async def test_a_worker_stops_in_time_while_kafka_is_away(own_kafka, eventually) -> None:

@@ -91,6 +91,12 @@ def _message(said: RecordA | str, timestamp_ms: int) -> Message:
     return Message(said.id.encode(), msgspec.json.encode(said), timestamp_ms)
 
 
+@pytest.fixture(autouse=True)
+def _of_equal_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queries of strangers give way to all others; here that would be to other tests, for who knows how long."""
+    monkeypatch.setattr("lake.jobs.runner._NICENESS", 0)
+
+
 @pytest.fixture
 def record() -> Callable[..., RecordA]:
     """A record of which only what is said matters."""
@@ -125,7 +131,7 @@ async def feed(fresh_kafka: KafkaSettings, lake: Tables) -> AsyncIterator[Feed]:
 def eventually() -> Callable[..., Any]:
     """Wait for what comes true sooner or later; it is asked in a thread, for it blocks."""
 
-    async def eventually(condition: Callable[[], object], within_s: float = 30.0) -> None:
+    async def eventually(condition: Callable[[], object], within_s: float = 60.0) -> None:
         async with asyncio.timeout(within_s):
             while not await asyncio.to_thread(condition):
                 await asyncio.sleep(0.05)

@@ -17,6 +17,7 @@ from common.errors import CannotStart, Reposition
 from common.kafka.producer import Message, Producer
 from lake.writer.log_table import LogTable
 from lake.writer.rows import read
+from localstack.free_ports import free_port
 from twinstream_lake.layout import POSITIONS, decode_positions
 
 
@@ -80,7 +81,7 @@ async def test_what_is_no_record_is_put_aside(lake, feed, eventually) -> None:
         auto_offset_reset="earliest",
     )
     await consumer.start()
-    aside = await asyncio.wait_for(consumer.getone(), 20)
+    aside = await asyncio.wait_for(consumer.getone(), 60)
     await consumer.stop()
     assert (aside.value, lake.count("a_log")) == (b"{", 0)
 
@@ -127,7 +128,7 @@ async def test_another_log_is_refused(lake, feed) -> None:
     full.append([batch(0)], {}, {0: 10})
     with pytest.raises(CannotStart, match="another log"):
         async with feed.writing() as work:
-            await asyncio.wait({work}, timeout=20)
+            await asyncio.wait({work}, timeout=60)
 
 
 async def test_partitions_that_a_topic_is_given_are_read_too(lake, feed, record, eventually) -> None:
@@ -159,7 +160,7 @@ async def test_kill_9_at_random_moments_loses_and_doubles_nothing(lake, feed, re
         "TWINSTREAM_LAKE_WAREHOUSE": feed.settings.lake_warehouse,
         "TWINSTREAM_LAKE_COMMIT_ROWS": "20",
         "TWINSTREAM_LAKE_COMMIT_SECONDS": "0.1",
-        "TWINSTREAM_LAKE_WRITER_METRICS_PORT": str(chance.randint(15_000, 31_000)),
+        "TWINSTREAM_LAKE_WRITER_METRICS_PORT": str(free_port()),
     }
     over = asyncio.Event()
 

@@ -15,15 +15,10 @@ import httpx
 import pytest
 
 from common.bootstrap import ensure_first_key
+from localstack.free_ports import free_port
 from query_api.settings import QueryApiSettings
 
 Environment = dict[str, str]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import pytest
 
 from common.clock import ManualClock
 from common.errors import Refused, TryLater
+from localstack.free_ports import free_port
 from throttling.minutes import Usage
 from throttling.throttle import Throttle
 from windows.connection import Connection
@@ -48,10 +49,10 @@ async def test_bytes_are_shared_too(replicas) -> None:
     second.admit("ann", 50)
 
 
-async def test_without_redis_each_replica_holds_to_the_limit_by_itself(fresh_redis, unused_tcp_port) -> None:
+async def test_without_redis_each_replica_holds_to_the_limit_by_itself(fresh_redis) -> None:
     """Nobody is refused for its absence, and nothing waits for it."""
     away = fresh_redis.model_copy(
-        update={"redis_url": type(fresh_redis.redis_url)(f"redis://127.0.0.1:{unused_tcp_port}/0")}
+        update={"redis_url": type(fresh_redis.redis_url)(f"redis://127.0.0.1:{free_port()}/0")}
     )
     connection = Connection(away)
     throttle = Throttle(LIMITS, connection, "", ManualClock(1_795_420_800_000))

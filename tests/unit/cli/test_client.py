@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from common.contracts import Scope, Stream
+from localstack.free_ports import free_port
 from twinstream.client import Client, segment
 from twinstream.errors import CliError, MissingKeyError, ProblemError, UnreachableError
 from twinstream.retries import RetryPolicy
@@ -144,9 +145,7 @@ async def test_a_stranger_at_the_address_is_told(service, target, status: int, b
 
 async def test_where_nothing_listens_is_told_with_what_to_do(target) -> None:
     """At once, for it has never been reached; which address, and how to start it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     async with client_of(replace(target, url=url), sleeps := Sleeps()) as client:
         with pytest.raises(UnreachableError) as caught:
             await client.record(Stream.A, "x")
@@ -158,7 +157,7 @@ async def test_where_nothing_listens_is_told_with_what_to_do(target) -> None:
 async def test_where_something_else_than_http_listens_is_told(target) -> None:
     """Such as Kafka."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(10)
+        listener.settimeout(60)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with client_of(replace(target, url=url), Sleeps()) as client:
             client._http.event_hooks["request"].append(_hanging_up(listener))

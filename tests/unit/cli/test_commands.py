@@ -175,7 +175,7 @@ def test_a_reader_that_has_seen_enough_ends_the_command(service) -> None:
         assert json.loads(running.stdout.readline()) == RECORD
         running.stdout.close()
         assert running.stderr.read() == b""
-        assert running.wait(30) == 1
+        assert running.wait(60) == 1
 
 
 def test_an_id_is_erased_only_when_it_is_meant(service, command) -> None:

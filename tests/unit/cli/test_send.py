@@ -230,9 +230,9 @@ def test_a_live_pipe_flows(service) -> None:
         came = service.expect(1)
         running.stdin.write(b'{"unique_identifier":1}\n')
         running.stdin.flush()
-        assert came.wait(30)
+        assert came.wait(60)
         running.send_signal(signal.SIGINT)
-        assert running.wait(10) == 130
+        assert running.wait(60) == 130
         assert b"Traceback" not in running.stderr.read()
 
 
@@ -253,7 +253,7 @@ def test_a_terminal_shows_a_bar(file: Path) -> None:
         shown = b""
         while chunk := _read(leader):
             shown += chunk
-        assert running.wait(30) == 0
+        assert running.wait(60) == 0
     os.close(leader)
     text = shown.decode()
     assert "━" in text

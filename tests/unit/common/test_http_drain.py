@@ -1,7 +1,6 @@
 """A process that is to stop refuses new connections and answers those that are open, so that no request is lost."""
 
 import asyncio
-import socket
 
 import httpx
 import pytest
@@ -9,16 +8,12 @@ from fastapi import FastAPI
 
 from common.health import Health
 from common.http.app import create_app, serve
+from localstack.free_ports import free_port
 
 
 @pytest.fixture
 def app() -> FastAPI:
     return create_app("test", title="t", description="d", authenticator=None, health=Health())  # type: ignore[arg-type]  # no route asks it
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 async def test_what_is_open_is_answered_once_more_and_told_to_close(app: FastAPI) -> None:
@@ -29,7 +24,7 @@ async def test_what_is_open_is_answered_once_more_and_told_to_close(app: FastAPI
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client, httpx.AsyncClient() as other:
         assert "connection" not in (await client.get("/healthz")).headers
         stop.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not app.state.draining:
                 await asyncio.sleep(0.01)
         assert not listening.is_set()
@@ -37,7 +32,7 @@ async def test_what_is_open_is_answered_once_more_and_told_to_close(app: FastAPI
             await other.get(f"http://127.0.0.1:{port}/healthz")
         last = await client.get("/healthz")
         assert (last.status_code, last.headers["connection"]) == (200, "close")
-    async with asyncio.timeout(10):  # all are gone: it need not wait any longer
+    async with asyncio.timeout(60):  # all are gone: it need not wait any longer
         await serving
 
 
@@ -49,5 +44,5 @@ async def test_a_connection_that_stays_open_holds_nobody_up(app: FastAPI) -> Non
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
         await client.get("/healthz")
         stop.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await serving

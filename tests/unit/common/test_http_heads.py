@@ -9,12 +9,13 @@ from fastapi import FastAPI, Request
 
 from common.http import heads
 from common.http.app import serve
+from localstack.free_ports import free_port
 
 
 @pytest_asyncio.fixture
-async def port(unused_tcp_port: int) -> AsyncIterator[int]:
+async def port() -> AsyncIterator[int]:
     """An app that answers everything, served as ours are."""
-    app, stop, listening = FastAPI(), asyncio.Event(), asyncio.Event()
+    app, port, stop, listening = FastAPI(), free_port(), asyncio.Event(), asyncio.Event()
 
     @app.post("/whole")
     async def answer_to_all(request: Request) -> int:
@@ -24,9 +25,9 @@ async def port(unused_tcp_port: int) -> AsyncIterator[int]:
     async def answer(rest: str) -> int:
         return len(rest)
 
-    serving = asyncio.create_task(serve(app, "127.0.0.1", unused_tcp_port, stop, listening))
-    await asyncio.wait_for(listening.wait(), 10)
-    yield unused_tcp_port
+    serving = asyncio.create_task(serve(app, "127.0.0.1", port, stop, listening))
+    await asyncio.wait_for(listening.wait(), 60)
+    yield port
     stop.set()
     await serving
 
@@ -41,7 +42,7 @@ async def sent(port: int, *pieces: bytes, answers: int = 1) -> list[str]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     found: list[str] = []
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
@@ -71,7 +72,7 @@ async def test_a_head_without_end_is_refused_while_it_comes(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nX-Long: ")
     refused = asyncio.create_task(reader.readline())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not refused.done():
             writer.write(b"y" * 1000)
             await asyncio.wait([refused], timeout=0.001)
@@ -84,7 +85,7 @@ async def test_a_head_that_takes_its_time_is_refused(port: int, monkeypatch: pyt
     monkeypatch.setattr(heads, "HEAD_WITHIN_S", 0.2)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST / HTTP/1.1\r\nHost: x\r\n")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
     writer.close()
 
@@ -93,7 +94,7 @@ async def test_a_connection_that_says_nothing_is_closed(port: int, monkeypatch: 
     """Without an answer, for nothing was asked."""
     monkeypatch.setattr(heads, "FIRST_BYTE_WITHIN_S", 0.2)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await reader.read() == b""
     writer.close()
 
@@ -110,19 +111,19 @@ async def test_one_that_was_answered_before_is_not_answered_twice(port: int, mon
     monkeypatch.setattr(heads, "BODY_SILENT_FOR_S", 0.2)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request(body="x" * 10)[:-5])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert (await reader.read()).count(b"HTTP/1.1") == 1
     writer.close()
 
 
 async def test_a_body_that_comes_slowly_is_waited_for(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it takes in all."""
-    monkeypatch.setattr(heads, "BODY_SILENT_FOR_S", 0.5)
+    monkeypatch.setattr(heads, "BODY_SILENT_FOR_S", 1.0)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    whole = request("/whole", body="x" * 8)
-    for piece in (whole[:-8], *[b"x"] * 8):
+    whole = request("/whole", body="x" * 12)
+    for piece in (whole[:-12], *[b"x"] * 12):
         writer.write(piece)
         await asyncio.sleep(0.1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
     writer.close()

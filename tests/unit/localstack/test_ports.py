@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from common.errors import CannotStart
+from localstack.free_ports import free_port
 from localstack.ports import check_ports
 
 
@@ -18,8 +19,7 @@ def taken():
 
 @pytest.fixture
 def free():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    return free_port()
 
 
 def test_free_ports_pass(free) -> None:

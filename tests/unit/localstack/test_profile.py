@@ -7,7 +7,7 @@ import pytest
 from aggregates.settings import AggregatesSettings
 from common.errors import CannotStart
 from common.settings import load
-from localstack.profile import DEFAULT_PORTS, ROOT, Profile, on_free_ports, port_variable, profile_from_environment
+from localstack.profile import DEFAULT_PORTS, ROOT, Profile, port_variable, profile_from_environment
 from localstack.servers import servers
 from localstack.services import services
 
@@ -51,13 +51,6 @@ def test_the_secret_is_made_once_and_for_this_user_alone(tmp_path) -> None:
     assert Profile(tmp_path / "new").environment()["TWINSTREAM_SECRET"] == first
     assert (tmp_path / "new" / "secret").stat().st_mode & 0o777 == 0o600
     assert Profile(tmp_path / "other").environment()["TWINSTREAM_SECRET"] != first
-
-
-def test_free_ports_are_free_and_differ(tmp_path) -> None:
-    """Two stacks of tests can run side by side."""
-    ports = on_free_ports(Profile(tmp_path)).ports
-    assert set(ports) == set(DEFAULT_PORTS)
-    assert len(set(ports.values())) == len(ports)
 
 
 def test_no_two_processes_want_one_port(tmp_path) -> None:
