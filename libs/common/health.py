@@ -19,6 +19,7 @@ from common.errors import CannotStart
 
 HEARTBEAT_S: Final = 1.0
 DEAD_AFTER_S: Final = 30.0
+_HEARS_EVERY_S: Final = 0.1  # that it shall stop, which a process waits for at its end
 
 Check = Callable[[], str | None]
 """Answers None when all is well, else what is not."""
@@ -36,8 +37,12 @@ class Health:
 
     def problems(self) -> dict[str, str]:
         """The checks that fail, with what they say."""
-        found = {name: check() for name, check in self._checks.items()}
+        found = {name: check() for name, check in list(self._checks.items())}
         return {name: problem for name, problem in found.items() if problem is not None}
+
+    def starting(self) -> bool:
+        """Whether there is nothing yet that could fail: a process adds its checks once its parts are there."""
+        return not self._checks
 
     def alive(self) -> bool:
         return time.monotonic() - self._beat < DEAD_AFTER_S
@@ -59,7 +64,9 @@ class StatusServer:
         except OSError as error:
             raise CannotStart(f"cannot serve metrics on {host}:{port}: {error.strerror}") from error
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="status", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_HEARS_EVERY_S,), name="status", daemon=True
+        )
 
     def start(self) -> None:
         self._thread.start()
@@ -80,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
             alive = self.health.alive()
             self._json(200 if alive else 503, {"status": "ok" if alive else "the event loop stands still"})
         elif path == "/readyz":
-            problems = self.health.problems()
+            problems = {"start": "nothing is at work yet"} if self.health.starting() else self.health.problems()
             self._json(503 if problems else 200, {"status": "not ready" if problems else "ok", "problems": problems})
         else:
             self._json(404, {"status": "only /metrics, /healthz and /readyz are here"})

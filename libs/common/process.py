@@ -4,15 +4,17 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Final, NoReturn, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 import structlog
 import uvloop
 
+from common.concurrency import all_of
 from common.errors import CannotStart, Refused, TryLater
 from common.exporting import exporting
+from common.health import Health, StatusServer
 from common.settings import Settings, load
 from common.telemetry import configure_logging, redacted
 
@@ -74,6 +76,45 @@ async def unless_refused(look: Callable[[], Awaitable[None]]) -> None:
     """
     with suppress(TryLater):
         await look()
+
+
+@asynccontextmanager
+async def telling(host: str, port: int) -> AsyncGenerator[Health]:
+    """The process's health, told on its metrics port for as long as the block lasts.
+
+    Raises:
+        CannotStart: the port cannot be listened on.
+    """
+    health = Health()
+    status = StatusServer(host, port, health)
+    status.start()
+    beating = asyncio.create_task(health.beat(), name="heartbeat")
+    try:
+        yield health
+    finally:
+        beating.cancel()
+        status.stop()
+
+
+class Part(Protocol):
+    """What works until it is told to stop."""
+
+    def run(self, stop: asyncio.Event) -> Coroutine[Any, Any, None]: ...
+
+
+async def run_all(parts: Sequence[Part], stop: asyncio.Event) -> None:
+    """Run all parts until `stop` is set.
+
+    When one ends, for whatever reason, all do, and the process with them: half of one looks alive and is not.
+    """
+    await all_of([_ending_all(part.run(stop), stop) for part in parts])
+
+
+async def _ending_all(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
+    try:
+        await work
+    finally:
+        stop.set()
 
 
 async def until_available(

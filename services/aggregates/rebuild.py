@@ -20,6 +20,7 @@ from aggregates.settings import AggregatesRebuildSettings, AggregatesSettings
 from aggregates.store import WindowStore
 from aggregates.stream_windows import StreamWindows
 from common.clock import Clock, SystemClock
+from common.concurrency import all_of
 from common.contracts import MAX_AHEAD_MS, RECORDS, Condition, Stream
 from common.errors import CannotStart
 from common.kafka.batches import Batch, Partition
@@ -171,22 +172,26 @@ class Rebuild:
 
 
 async def run(settings: AggregatesRebuildSettings, stop: asyncio.Event) -> None:
-    """Rebuild both streams, one after the other."""
+    """Rebuild both streams at once: part of it is waiting."""
     clock, connection, producer = SystemClock(), Connection(settings), Producer(settings)
-    control, replay = ControlTable(settings, producer, clock), Replay(settings)
+    control = ControlTable(settings, producer, clock)
     async with AsyncExitStack() as stack:
-        for part in (connection.close, producer.stop, control.stop, replay.stop):
+        for part in (connection.close, producer.stop, control.stop):
             stack.push_async_callback(part)
         await producer.start()
         await control.start()
-        await replay.start()
-        for stream in Stream:
-            past = await past_of(settings, stream, stack)
-            rebuild = Rebuild(
+
+        async def rebuild(stream: Stream) -> None:
+            past, replay = await past_of(settings, stream, stack), Replay(settings)
+            stack.push_async_callback(replay.stop)
+            await replay.start()
+            anew = Rebuild(
                 settings, stream, connection=connection, control=control, replay=replay, clock=clock, past=past
             )
-            for what, (old, new) in (await rebuild.run(stop)).items():
+            for what, (old, new) in (await anew.run(stop)).items():
                 log.info("compared", stream=stream, window=what, old=old, new=new, drift=new - old)
+
+        await all_of([rebuild(stream) for stream in Stream])
 
 
 if __name__ == "__main__":

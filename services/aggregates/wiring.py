@@ -1,10 +1,9 @@
 """The composition root: the only place that joins the parts. Tests call it with settings of their own."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any
 
 from aggregates.audit_lane import AuditLane
 from aggregates.fill_lane import FillLane
@@ -15,16 +14,15 @@ from aggregates.stream_windows import StreamWindows
 from aggregates.upkeep import Upkeep
 from aggregates.worker import Worker
 from common.clock import Clock, SystemClock
-from common.concurrency import all_of
 from common.contracts import RECORDS, Stream
-from common.health import Health, StatusServer
+from common.health import Health
 from common.kafka.batch_loop import BatchLoop
 from common.kafka.control import ControlTable
 from common.kafka.producer import Producer
 from common.kafka.rejections import Rejections
 from common.kafka.replay import Replay
 from common.kafka.topics import check_topics
-from common.process import until_available
+from common.process import run_all, telling, until_available
 from windows.access import check_redis
 from windows.connection import Connection
 
@@ -36,24 +34,11 @@ async def run(settings: AggregatesSettings, stop: asyncio.Event) -> None:
         CannotStart: the configuration or the surroundings must change.
         TryLater: Kafka or Redis was not there within a minute.
     """
-    health = Health()
-    status = StatusServer(settings.metrics_host, settings.aggregates_metrics_port, health)
-    status.start()
-    beating = asyncio.create_task(health.beat(), name="heartbeat")
-    try:
-        async with assembled(settings, health, SystemClock(), stop) as parts:
-            await all_of([_ending_all(part.run(stop), stop) for part in parts])
-    finally:
-        beating.cancel()
-        status.stop()
-
-
-async def _ending_all(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
-    """When one part ends, for whatever reason, the process does: half a worker looks alive and is not."""
-    try:
-        await work
-    finally:
-        stop.set()
+    async with (
+        telling(settings.metrics_host, settings.aggregates_metrics_port) as health,
+        assembled(settings, health, SystemClock(), stop) as parts,
+    ):
+        await run_all(parts, stop)
 
 
 @asynccontextmanager

@@ -7,12 +7,12 @@ from functools import partial
 
 from common.clock import Clock, SystemClock
 from common.contracts import RECORDS, REJECTED
-from common.health import Health, StatusServer
+from common.health import Health
 from common.kafka.batch_loop import BatchLoop
 from common.kafka.producer import Producer
 from common.kafka.rejections import Rejections
 from common.kafka.topics import check_topics
-from common.process import until_available
+from common.process import telling, until_available
 from documents.failures import SERVICE
 from documents.rejected import ByTopic, Projection
 from documents.rejected_store import RejectedStore
@@ -28,16 +28,11 @@ async def run(settings: DocumentsSettings, stop: asyncio.Event) -> None:
         CannotStart: the configuration or the surroundings must change.
         TryLater: Kafka or MongoDB was not there within a minute.
     """
-    health = Health()
-    status = StatusServer(settings.metrics_host, settings.documents_metrics_port, health)
-    status.start()
-    beating = asyncio.create_task(health.beat(), name="heartbeat")
-    try:
-        async with assembled(settings, health, SystemClock(), stop) as loop:
-            await loop.run(stop)
-    finally:
-        beating.cancel()
-        status.stop()
+    async with (
+        telling(settings.metrics_host, settings.documents_metrics_port) as health,
+        assembled(settings, health, SystemClock(), stop) as loop,
+    ):
+        await loop.run(stop)
 
 
 @asynccontextmanager

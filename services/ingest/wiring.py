@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from common.clock import Clock, IncreasingClock, SystemClock
 from common.concurrency import all_of
-from common.health import Health, StatusServer
+from common.health import Health
 from common.http.app import create_app, serve
 from common.http.auth import Authenticator
 from common.http.oidc import IssuerTokens
@@ -17,7 +17,7 @@ from common.kafka.control import ControlTable
 from common.kafka.producer import Producer
 from common.kafka.rejections import Rejections
 from common.kafka.topics import check_topics
-from common.process import unless_refused, until_available
+from common.process import telling, unless_refused, until_available
 from ingest.api import Limits, add_routes
 from ingest.budget import Budget
 from ingest.documentation import DESCRIPTION, SCHEMAS
@@ -35,17 +35,11 @@ async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
         CannotStart: the configuration or the surroundings must change.
         TryLater: Kafka was not there within a minute.
     """
-    health, listening = Health(), asyncio.Event()
-    health.add("http", lambda: None if listening.is_set() else "not listening yet")
-    status = StatusServer(settings.metrics_host, settings.ingest_metrics_port, health)
-    status.start()
-    beating = asyncio.create_task(health.beat(), name="heartbeat")
-    try:
+    listening = asyncio.Event()
+    async with telling(settings.metrics_host, settings.ingest_metrics_port) as health:
+        health.add("http", lambda: None if listening.is_set() else "not listening yet")
         async with assembled(settings, health, SystemClock(), stop) as app:
             await serve(app, settings.host, settings.ingest_port, stop, listening, drain_ms=settings.drain_ms)
-    finally:
-        beating.cancel()
-        status.stop()
 
 
 @asynccontextmanager

@@ -11,12 +11,11 @@ from functools import partial
 from common.analytics import results_of
 from common.clock import Clock, SystemClock
 from common.health import Health
-from common.process import until_available
+from common.process import run_all, telling, until_available
 from lake.jobs.runner import Limits, Runner
 from lake.jobs.store import JobStore
 from lake.jobs.worker import JobWorker, Tidying
 from lake.modesty import be_modest
-from lake.running import run_all
 from lake.settings import JobsSettings
 from twinstream_lake.catalog import Catalog
 
@@ -29,14 +28,11 @@ async def run(settings: JobsSettings, stop: asyncio.Event) -> None:
         TryLater: MongoDB or the catalog was not there within a minute.
     """
     be_modest()
-    health = Health()
-    await run_all(
-        assembled(settings, health, SystemClock(), stop),
-        stop,
-        host=settings.metrics_host,
-        port=settings.lake_jobs_metrics_port,
-        health=health,
-    )
+    async with (
+        telling(settings.metrics_host, settings.lake_jobs_metrics_port) as health,
+        assembled(settings, health, SystemClock(), stop) as parts,
+    ):
+        await run_all(parts, stop)
 
 
 @asynccontextmanager

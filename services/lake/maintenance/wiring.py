@@ -8,13 +8,12 @@ from functools import partial
 from common.clock import Clock, SystemClock
 from common.contracts import Stream
 from common.health import Health
-from common.process import until_available
+from common.process import run_all, telling, until_available
 from lake.maintenance.compaction import LogCompaction
 from lake.maintenance.expiry import Expiry, Keep
 from lake.maintenance.latest import LatestTables
 from lake.maintenance.rounds import Chore, Rounds
 from lake.modesty import be_modest
-from lake.running import run_all
 from lake.settings import MaintenanceSettings
 from lake.writer.log_table import LogTable
 from twinstream_lake.catalog import Catalog
@@ -33,14 +32,11 @@ async def run(settings: MaintenanceSettings, stop: asyncio.Event) -> None:
         TryLater: the catalog was not there within a minute.
     """
     be_modest()
-    health = Health()
-    await run_all(
-        assembled(settings, health, SystemClock(), stop),
-        stop,
-        host=settings.metrics_host,
-        port=settings.lake_maintenance_metrics_port,
-        health=health,
-    )
+    async with (
+        telling(settings.metrics_host, settings.lake_maintenance_metrics_port) as health,
+        assembled(settings, health, SystemClock(), stop) as parts,
+    ):
+        await run_all(parts, stop)
 
 
 @asynccontextmanager

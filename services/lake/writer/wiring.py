@@ -12,9 +12,8 @@ from common.kafka.follower import Follower
 from common.kafka.producer import Producer
 from common.kafka.rejections import Rejections
 from common.kafka.topics import check_topics
-from common.process import until_available
+from common.process import run_all, telling, until_available
 from lake.modesty import be_modest
-from lake.running import run_all
 from lake.settings import WriterSettings
 from lake.writer.log_table import LogTable
 from lake.writer.pending import Due
@@ -30,14 +29,11 @@ async def run(settings: WriterSettings, stop: asyncio.Event) -> None:
         TryLater: Kafka or the catalog was not there within a minute.
     """
     be_modest()
-    health = Health()
-    await run_all(
-        assembled(settings, health, SystemClock(), stop),
-        stop,
-        host=settings.metrics_host,
-        port=settings.lake_writer_metrics_port,
-        health=health,
-    )
+    async with (
+        telling(settings.metrics_host, settings.lake_writer_metrics_port) as health,
+        assembled(settings, health, SystemClock(), stop) as parts,
+    ):
+        await run_all(parts, stop)
 
 
 @asynccontextmanager

@@ -12,14 +12,14 @@ from common.analytics import results_of
 from common.clock import SystemClock
 from common.concurrency import all_of
 from common.contracts import ControlKind, Stream
-from common.health import Health, StatusServer
+from common.health import Health
 from common.http.app import create_app, serve
 from common.http.auth import Authenticator
 from common.http.oidc import IssuerTokens
 from common.kafka.control import TYPES, ControlTable
 from common.kafka.producer import Producer
 from common.kafka.topics import check_topics
-from common.process import unless_refused, until_available
+from common.process import telling, unless_refused, until_available
 from common.sealing import Seal
 from matching.rules import Rule
 from query_api import (
@@ -90,17 +90,11 @@ async def run(settings: QueryApiSettings, stop: asyncio.Event) -> None:
         CannotStart: the configuration must change.
         TryLater: Kafka was not there within a minute. MongoDB may be away at the start: /readyz tells.
     """
-    health, listening = Health(), asyncio.Event()
-    health.add("http", lambda: None if listening.is_set() else "not listening yet")
-    status = StatusServer(settings.metrics_host, settings.query_api_metrics_port, health)
-    status.start()
-    beating = asyncio.create_task(health.beat(), name="heartbeat")
-    try:
+    listening = asyncio.Event()
+    async with telling(settings.metrics_host, settings.query_api_metrics_port) as health:
+        health.add("http", lambda: None if listening.is_set() else "not listening yet")
         async with assembled(settings, health, stop) as app:
             await serve(app, settings.host, settings.query_api_port, stop, listening, drain_ms=settings.drain_ms)
-    finally:
-        beating.cancel()
-        status.stop()
 
 
 @asynccontextmanager

@@ -2,24 +2,23 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from common import metrics
 from common.clock import Clock, SystemClock
-from common.concurrency import all_of
 from common.contracts import ALERTS, ControlKind
 from common.destinations import Destination, DestinationKind, Silence
-from common.health import Health, StatusServer
+from common.health import Health
 from common.kafka.batch_loop import BatchLoop
 from common.kafka.control import ControlTable
 from common.kafka.producer import Producer
 from common.kafka.topics import check_topics, count_partitions
-from common.process import until_available
+from common.process import run_all, telling, until_available
 from common.sealing import Seal
 from signals.notifier.connections import guarded_session
 from signals.notifier.dispatcher import Dispatcher
@@ -49,24 +48,11 @@ async def run(settings: NotifierSettings, stop: asyncio.Event) -> None:
     for kind in DestinationKind:  # a counter that begins at its first event would show no increase by it
         metrics.DELIVERIES_GIVEN_UP.labels(kind)
         metrics.DESTINATIONS_GIVEN_UP.labels(kind)
-    health = Health()
-    status = StatusServer(settings.metrics_host, settings.notifier_metrics_port, health)
-    status.start()
-    beating = asyncio.create_task(health.beat(), name="heartbeat")
-    try:
-        async with assembled(settings, health, SystemClock(), stop) as parts:
-            await all_of([_ending_all(part.run(stop), stop) for part in parts])
-    finally:
-        beating.cancel()
-        status.stop()
-
-
-async def _ending_all(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
-    """When one part ends, for whatever reason, the process does: half a notifier looks alive and is not."""
-    try:
-        await work
-    finally:
-        stop.set()
+    async with (
+        telling(settings.metrics_host, settings.notifier_metrics_port) as health,
+        assembled(settings, health, SystemClock(), stop) as parts,
+    ):
+        await run_all(parts, stop)
 
 
 @asynccontextmanager

@@ -1,23 +1,21 @@
 """The composition root: the only place that joins the parts. Tests call it with settings of their own."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any
 
 from common.clock import Clock, SystemClock
-from common.concurrency import all_of
 from common.contracts import RECORDS, ControlKind
-from common.health import Health, StatusServer
+from common.health import Health
 from common.kafka.batch_loop import BatchLoop
 from common.kafka.control import ControlTable
 from common.kafka.group_offsets import GroupOffsets
 from common.kafka.producer import Producer
 from common.kafka.rejections import Rejections
 from common.kafka.topics import check_topics
-from common.process import until_available
+from common.process import run_all, telling, until_available
 from matching.rules import Rule
 from signals.scan.rules_in_force import RulesInForce
 from signals.scan.settings import ScanSettings
@@ -31,24 +29,11 @@ async def run(settings: ScanSettings, stop: asyncio.Event) -> None:
         CannotStart: the configuration or the surroundings must change.
         TryLater: Kafka was not there within a minute.
     """
-    health = Health()
-    status = StatusServer(settings.metrics_host, settings.scan_metrics_port, health)
-    status.start()
-    beating = asyncio.create_task(health.beat(), name="heartbeat")
-    try:
-        async with assembled(settings, health, SystemClock(), stop) as parts:
-            await all_of([_ending_all(part.run(stop), stop) for part in parts])
-    finally:
-        beating.cancel()
-        status.stop()
-
-
-async def _ending_all(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
-    """When one part ends, for whatever reason, the process does: half a scanner looks alive and is not."""
-    try:
-        await work
-    finally:
-        stop.set()
+    async with (
+        telling(settings.metrics_host, settings.scan_metrics_port) as health,
+        assembled(settings, health, SystemClock(), stop) as parts,
+    ):
+        await run_all(parts, stop)
 
 
 @asynccontextmanager
