@@ -13,6 +13,8 @@ from matching.conditions_source import ExpressionError, Token, fault, parts, tok
 BUDGET_S: Final = 0.02
 """What one evaluation may take, on the longest text there can be."""
 
+_ROUNDS: Final = 3
+_HOPELESS: Final = 5  # so far beyond the budget, measuring again changes nothing
 _NUMBERS: Final = (0.0, 1.0, -1.5, 100.25, 1e12)
 _TEXTS: Final = ("", "It leaks, I want a refund.", "Ошибка оплаты 返金 🙂")
 _LONG_TEXTS: Final = tuple("lorem ipsum " * words for words in (32, 512, 5_400))  # the last just under 64 KiB
@@ -21,7 +23,7 @@ _EVENT_TIME: Final = 1_795_420_800_000
 Timer = Callable[[], float]
 
 
-def admit(expression: str, stream: Stream, timer: Timer = time.perf_counter) -> Expression:
+def admit(expression: str, stream: Stream, timer: Timer = time.thread_time) -> Expression:
     """Compile `expression` and try it on samples, the longest last.
 
     Raises:
@@ -30,9 +32,7 @@ def admit(expression: str, stream: Stream, timer: Timer = time.perf_counter) -> 
     compiled = parse(expression, stream)
     context = RecordContext(stream, compiled.variables)
     for sample in samples(stream):
-        started = timer()
-        failure = _failure(compiled, context.load(sample))
-        spent = timer() - started
+        failure, spent = _tried(compiled, context.load(sample), timer)
         if failure is not None:
             raise fault(expression, _locate(expression, context.context), f"{failure}; {_describe(sample)}")
         if spent > BUDGET_S:
@@ -55,6 +55,18 @@ def _sample(stream: Stream, number: float, text: str) -> RecordA:
     return RecordB(
         id="b-1", a_id="a-1", number=number, text=text, event_time=_EVENT_TIME, ingested_at=_EVENT_TIME * 1000
     )
+
+
+def _tried(expression: Expression, context: cel.Context, timer: Timer) -> tuple[str | None, float]:
+    """What goes wrong, or None, and what it took; too long is measured again, in case something came between."""
+    rounds: list[float] = []
+    for _ in range(_ROUNDS):
+        started = timer()
+        failure = _failure(expression, context)
+        rounds.append(timer() - started)
+        if failure is not None or not BUDGET_S < rounds[-1] <= _HOPELESS * BUDGET_S:
+            break
+    return failure, min(rounds)
 
 
 def _failure(expression: Expression, context: cel.Context) -> str | None:

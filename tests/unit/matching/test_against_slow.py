@@ -246,7 +246,7 @@ def _terms_of(terms: Terms) -> tuple[str, ...]:
     return terms.keywords + terms.regexes
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(random_rules(), st.data())
 def test_the_fast_matcher_finds_what_the_slow_one_finds(rules: list[Rule], data: st.DataObject) -> None:
     written = [keyword for rule in rules for keyword in (*rule.keywords, *rule.all.keywords)]
@@ -263,7 +263,7 @@ def test_the_fast_matcher_finds_what_the_slow_one_finds(rules: list[Rule], data:
         assert all(span.text == record.text[span.start : span.end] for hit in found for span in hit.spans)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(texts)
 def test_every_place_of_a_text_is_a_boundary_for_both_or_for_none(text: str) -> None:
     units = _collapsed(pieces(text, uncollapsed))

@@ -1,5 +1,7 @@
 """Conditions: what compiles, what is refused and where, and what happens to a record that one cannot take."""
 
+from itertools import count
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from common.contracts import RecordA, RecordB, Stream
 from matching.conditions import parse
 from matching.conditions_set import ConditionSet, Outcome
 from matching.conditions_source import MAX_BYTES, ExpressionError
-from matching.conditions_trial import admit
+from matching.conditions_trial import BUDGET_S, admit
 
 
 def b(number: float = 1.0, text: str = "", event_time: int = 1_795_420_800_000) -> RecordB:
@@ -78,6 +80,14 @@ def test_an_a_has_no_parent() -> None:
 @pytest.mark.parametrize("expression", ["number > 1.0", "true && " * 1200 + "true", "!" * 5000 + "true"])
 def test_a_long_expression_that_is_cheap_is_welcome(expression: str) -> None:
     assert admit(expression, Stream.A).source == expression
+
+
+def test_one_that_takes_long_is_refused_unless_something_came_between() -> None:
+    """Whatever else the machine was doing once is not the expression's fault."""
+    ticks, once = count(), iter([0.0, BUDGET_S * 2])
+    with pytest.raises(ExpressionError, match="one evaluation took 22 ms, more than 20"):
+        admit("true", Stream.B, timer=lambda: next(ticks) * BUDGET_S * 1.1)
+    assert admit("true", Stream.B, timer=lambda: next(once, 0.0)).source == "true"
 
 
 def test_a_condition_that_fails_on_a_record_is_false_and_told() -> None:

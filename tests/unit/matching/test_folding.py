@@ -44,13 +44,13 @@ def test_folding_what_is_folded_changes_nothing() -> None:
 
 
 @DERIVATIONS
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(texts)
 def test_a_text_in_one_go_is_its_chunks_one_by_one(derive: Callable[[str], str], text: str) -> None:
     assert derive(text) == "".join(derive(chunk[0]) for chunk in _CHUNK.finditer(text))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(texts)
 def test_spans_of_single_characters_are_in_order_and_cover_what_is_not_ignored(text: str) -> None:
     for derived in (Derived.cleaned(text), Derived.folded(text)):
