@@ -95,7 +95,7 @@ def answering_issuer() -> Iterator[Issuer]:
 
     with ThreadingHTTPServer((HOST, 0), Answering) as server:
         issuer = Issuer(server.server_port)
-        thread = threading.Thread(target=server.serve_forever, name="issuer", daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="issuer", daemon=True)
         thread.start()
         yield issuer
         server.shutdown()

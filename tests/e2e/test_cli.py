@@ -42,14 +42,16 @@ class Command:
         assert process.returncode == status, err.decode()
         return out.decode() if status == 0 else out.decode() + err.decode()
 
-    async def until(self, holds: Callable[[str], bool], *arguments: str) -> str:
-        """What it prints, once that is as it should be."""
+    async def until(self, holds: Callable[[str], bool], *arguments: str, status: int = 0, **environment: str) -> str:
+        """What it prints, once that, and its status, are as they should be."""
+        command = Command({**self._environment, **environment})
         async with asyncio.timeout(WITHIN_S):
             while True:
-                process = self.start(*arguments)
-                out, _ = await asyncio.to_thread(process.communicate)
-                if process.returncode == 0 and holds(out.decode()):
-                    return out.decode()
+                process = command.start(*arguments)
+                out, err = await asyncio.to_thread(process.communicate)
+                said = out.decode() if status == 0 else out.decode() + err.decode()
+                if process.returncode == status and holds(said):
+                    return said
                 await asyncio.sleep(0.2)
 
 
@@ -154,7 +156,8 @@ async def test_a_key_opens_what_its_scopes_allow_until_it_is_revoked(twinstream:
     path = children_of("x", tmp_path / "file.ndjson", 1)
     assert "no B" not in await twinstream("children", f"none-{secrets.token_hex(4)}", **reading)
     assert "forbidden" in await twinstream("keys", "list", status=1, **reading)
-    assert "forbidden" in await twinstream("send", str(path), status=1, **reading)
+    # Ingest learns of the key moments after query-api.
+    await twinstream.until(lambda said: "forbidden" in said, "send", str(path), status=1, **reading)
     await twinstream("keys", "revoke", made["id"])
     assert "unauthenticated" in await twinstream("get", "a", "x", status=1, **reading)
     revoked = [key for key in records(await twinstream("keys", "list")) if key["id"] == made["id"]]

@@ -197,7 +197,7 @@ async def test_an_erased_id_is_gone_everywhere_and_may_come_again(client) -> Non
     late = await client.send("b", {**record, "number": "still on its way"})
     erased = await client.http.delete(f"{client.product.query_url}/v1/b/{b_id}")
     assert (erased.status_code, erased.json()["unique_identifier"]) == (202, b_id)
-    waiting = {"wait_for": erased.json()["receipt"], "timeout_ms": 20_000}
+    waiting = {"wait_for": erased.json()["receipt"], "timeout_ms": 30_000}
     answer = await client.http.get(f"{client.product.query_url}/v1/b/{b_id}", params=waiting)
     assert answer.status_code == 404
     children = await client.http.get(f"{client.product.query_url}/v1/a/{a_id}/b", params=waiting)

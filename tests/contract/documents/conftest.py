@@ -23,6 +23,12 @@ from documents.worker import Worker
 Database = AsyncDatabase[dict[str, Any]]
 
 
+@pytest.fixture(autouse=True)
+def _reviewed_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker looks after every two seconds, it looks after more often here."""
+    monkeypatch.setattr("common.kafka.batch_loop._REVIEW_EVERY_S", 0.3)
+
+
 @pytest_asyncio.fixture
 async def database(fresh_mongo: MongoSettings) -> AsyncIterator[Database]:
     """The database that the store under test writes, read by the bare driver."""

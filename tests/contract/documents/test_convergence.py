@@ -104,7 +104,10 @@ steps = st.builds(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+UNHURRIED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@settings(max_examples=20, suppress_health_check=UNHURRIED)
 @given(history=histories, happenings=st.lists(steps, min_size=4, max_size=8))
 async def test_documents_end_as_the_history_says(worker, database, history, happenings) -> None:
     """Cuts, redeliveries, overtaken workers, late ones and a forgetful server change nothing of the end."""
@@ -189,7 +192,7 @@ def names() -> Callable[[], str]:
     return lambda: f"{next(numbers):06}-"
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=UNHURRIED)
 @given(history=histories, restart=st.none() | st.integers(1, 7), forgets=st.sampled_from([0, 3, 12]))
 async def test_so_they_do_through_kafka(  # noqa: PLR0917  # fixtures and what is generated
     worker, database, producer, member, names, eventually, history, restart, forgets

@@ -144,15 +144,16 @@ async def test_new_documents_that_lack_too_many_do_not_take_over(  # noqa: PLR09
 
 
 @pytest.mark.usefixtures("at_work")
-async def test_readers_see_no_gap_and_what_comes_meanwhile_is_in_it(
-    rebuild, fresh_mongo, send, taken_in, database
+async def test_readers_see_no_gap_and_what_comes_meanwhile_is_in_it(  # noqa: PLR0917  # fixtures
+    rebuild, fresh_mongo, send, taken_in, database, monkeypatch
 ) -> None:
     """Somebody reads all the time, somebody writes; whatever was visible once stays so, twice over a switch."""
     await taken_in(await send(*(f"old{n}" for n in range(100))))
     settings = QueryApiSettings(**fresh_mongo.model_dump(exclude_unset=True), secret=secrets.token_hex(32))
     reader, over, visible = Store(settings), asyncio.Event(), [f"old{n}" for n in range(0, 100, 9)]
     watching = asyncio.create_task(reader.watch())
-    rebuild._kept_s = 3.0  # readers learn of a switch within a second
+    monkeypatch.setattr("query_api.store._WATCH_EVERY_S", 0.1)
+    rebuild._kept_s = 1.5  # readers learn of a switch within far less
 
     async def write() -> None:
         number = 0
@@ -188,7 +189,7 @@ async def test_one_that_was_killed_goes_on_from_where_it_was(  # noqa: PLR0917  
     """Records that came in between are in it all the same."""
     await taken_in(await send(*(f"x{n}" for n in range(600))))
     running = asyncio.create_task(rebuild.run(asyncio.Event()))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (await database.generations.find_one({"_id": "a"}) or {}).get("filled"):
             await asyncio.sleep(0.005)
     running.cancel()

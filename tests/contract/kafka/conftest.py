@@ -12,6 +12,12 @@ from common.kafka.producer import Producer
 from common.settings import KafkaSettings
 
 
+@pytest.fixture(autouse=True)
+def _reviewed_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker looks after every two seconds, it looks after more often here."""
+    monkeypatch.setattr("common.kafka.batch_loop._REVIEW_EVERY_S", 0.3)
+
+
 @pytest_asyncio.fixture
 async def producer(fresh_kafka: KafkaSettings) -> AsyncIterator[Producer]:
     producer = Producer(fresh_kafka)

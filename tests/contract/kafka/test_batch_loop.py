@@ -66,7 +66,7 @@ async def running(loop: BatchLoop) -> AsyncIterator[asyncio.Event]:
         yield stop
     finally:
         stop.set()
-        await asyncio.wait_for(task, 30)
+        await asyncio.wait_for(task, 60)
 
 
 async def write(producer: Producer, count: int, partition: int = 0) -> None:
@@ -240,7 +240,7 @@ async def test_a_stop_finishes_the_batch_in_hand(fresh_kafka, producer) -> None:
     await ledger.entered.wait()
     stop.set()
     ledger.gate.set()
-    await asyncio.wait_for(task, 30)
+    await asyncio.wait_for(task, 60)
     assert ledger.applied[ZERO] == [0, 1, 2, 3]
     assert ledger.stored == {ZERO: 4}
 
@@ -252,7 +252,7 @@ async def test_a_stop_is_heard_while_the_group_is_busy(fresh_kafka, producer, ad
     await write(producer, 10)
     async with running(loop_of(fresh_kafka, first)):
         await first.entered.wait()
-        async with asyncio.timeout(30), running(loop_of(impatient, second)):
+        async with asyncio.timeout(60), running(loop_of(impatient, second)):
             await eventually(lambda: rebalancing(admin, fresh_kafka))
         assert second.reads == 0
         first.gate.set()
@@ -271,7 +271,7 @@ async def test_an_error_that_is_no_instruction_ends_it(fresh_kafka, producer, ad
     loop = loop_of(fresh_kafka, ledger)
     await write(producer, 5)
     with pytest.raises(ZeroDivisionError):
-        await asyncio.wait_for(loop.run(asyncio.Event()), 30)
+        await asyncio.wait_for(loop.run(asyncio.Event()), 60)
     (described,) = await admin.describe_consumer_groups([fresh_kafka.topic_prefix + "test"])
     assert "Empty" in str(described)
     assert loop._consumer._closed

@@ -182,7 +182,7 @@ async def test_a_start_passes_over_what_compaction_took(compacting, eventually) 
         return len(await offsets_of(compacting)) < 12
 
     await eventually(compacted)
-    async with asyncio.timeout(30), following(compacting, producer) as table:
+    async with asyncio.timeout(60), following(compacting, producer) as table:
         assert names(table) == {"k2": "22", "k3": "23"}
         await table.put(ControlKind.KEY, "k4", a_key("k4"))
     await producer.stop()
@@ -205,5 +205,5 @@ async def test_a_start_passes_over_an_end_that_holds_no_message(fresh_kafka, pro
     other = AIOKafkaProducer(bootstrap_servers=fresh_kafka.kafka_bootstrap, transactional_id="test")
     async with other, other.transaction():
         await other.send(fresh_kafka.topic_prefix + CONTROL, msgspec.json.encode(a_key("k")), b"key/k")
-    async with asyncio.timeout(30), following(fresh_kafka, producer) as table:
+    async with asyncio.timeout(60), following(fresh_kafka, producer) as table:
         assert names(table) == {"k": "name"}

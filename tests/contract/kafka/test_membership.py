@@ -15,6 +15,7 @@ from common.kafka.producer import Message, Producer
 from common.settings import KafkaSettings
 
 TOPIC = "records.a"
+STANDSTILL_S = 5.0  # a partition that is taken away stands still for longer than a busy machine makes one wait
 KEYS = [next(key for n in range(100) if partition_of(key := str(n).encode(), 3) == number) for number in range(3)]
 
 
@@ -81,7 +82,7 @@ async def test_a_restart_leaves_the_other_member_alone(
     assert set(two.loop.placed()) == others
     for partition in others:
         moments = [began, *(at for at in store.applied[partition] if began < at < ended), ended]
-        assert max(after - before for before, after in pairwise(moments)) < 2, partition
+        assert max(after - before for before, after in pairwise(moments)) < STANDSTILL_S, partition
     over.set()
     rounds = await writing
     await eventually(lambda: all(store.stored.get(Partition(TOPIC, number)) == rounds for number in range(3)))

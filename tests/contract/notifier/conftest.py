@@ -123,7 +123,7 @@ class Bench:
         found = await self.database[Collections.DELIVERIES].find(fields).sort([("created_at", 1), ("_id", 1)]).to_list()
         return msgspec.convert(found, list[Delivery])
 
-    async def until(self, holds: Callable[[], object], within_s: float = 20.0) -> None:
+    async def until(self, holds: Callable[[], object], within_s: float = 60.0) -> None:
         """Wait until `holds()`, or what it awaits, is true."""
         async with asyncio.timeout(within_s):
             while True:
@@ -144,7 +144,7 @@ class Bench:
 
     async def until_health(self, name: str, *, failures: int) -> dict[str, Any]:
         """How a destination does, once it has failed so often in a row."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 found = await self.database[Collections.DESTINATIONS].find_one({"_id": name})
                 if found is not None and found["failures"] == failures:

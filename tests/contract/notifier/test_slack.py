@@ -164,7 +164,7 @@ async def test_what_fails_is_tried_again(  # noqa: PLR0917
     slack.faults.append(fault)
     await team(bench)
     first, second = alerts_to(an_alert, "team", 2)
-    async with to_slack(clock, send_timeout_ms=300):
+    async with to_slack(clock, send_timeout_ms=1_000):
         await bench.raise_(first)
         await bench.until(lambda: _tried(bench))
         await bench.raise_(second)

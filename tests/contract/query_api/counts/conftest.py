@@ -34,7 +34,7 @@ from windows.layout import (
 )
 
 HORIZON_H: Final = 24
-WITHIN_S: Final = 20.0
+WITHIN_S: Final = 60.0
 FILLING: Final = 100
 """Offsets that a condition must be filled up to."""
 
