@@ -16,7 +16,8 @@ from common.kafka.topics import ensure_topics
 from common.settings import KafkaSettings
 from localstack.claims import Claims
 from localstack.collector import Collector, answering_collector, attributes
-from localstack.profile import Profile, on_free_ports
+from localstack.free_ports import on_free_ports
+from localstack.profile import Profile
 from localstack.services import services
 from localstack.testing import Stack
 
