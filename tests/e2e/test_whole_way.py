@@ -139,23 +139,26 @@ async def test_a_receipt_reads_ones_own_write(client: Any) -> None:
 
 
 async def test_a_receipt_reads_what_was_found_in_ones_own_write(client: Any) -> None:
-    """The alert is there in the very first answer, once its rule is in force."""
+    """Its alert is there in the first answer, once the rule is in force, and empty in the first after an erasure."""
     url, word, a_id = client.product.query_url, f"word{secrets.token_hex(6)}", new_id("a")
     assert (await client.http.post(f"{url}/v1/rules", json={"name": word, "keywords": [word]})).status_code == 201
 
-    async def alerts_after_sending() -> tuple[str, set[str]]:
-        b = new_id("b")
+    async def alerts_after(answer: httpx.Response) -> set[str]:
+        params = {"rule": word, "wait_for": answer.json()["receipt"], "timeout_ms": 30_000}
+        found = (await client.http.get(f"{url}/v1/alerts", params=params)).json()["items"]
+        return {one["record"].get("unique_identifier") for one in found}
+
+    async def send(b: str) -> httpx.Response:
         record = {"unique_identifier": b, "Stream_A_unique_identifier": a_id, "number": 0, "text": word}
-        receipt = (await client.send("b", record)).json()["receipt"]
-        params = {"a_id": a_id, "wait_for": receipt, "timeout_ms": 30_000}
-        found = await client.http.get(f"{url}/v1/alerts", params=params)
-        return b, {one["record"]["unique_identifier"] for one in found.json()["items"]}
+        return await client.send("b", record)
 
     async with asyncio.timeout(60):
-        while not (await alerts_after_sending())[1]:
+        while not await alerts_after(await send(new_id("b"))):
             pass
-    sent, found = await alerts_after_sending()
-    assert sent in found
+    b = new_id("b")
+    assert b in await alerts_after(await send(b))
+    found = await alerts_after(await client.http.delete(f"{url}/v1/b/{b}"))
+    assert (b in found, None in found) == (False, True)
 
 
 @pytest.mark.parametrize("path", ["a/x", "counts/a?hours=1", "rejected", "alerts", "deliveries"])
