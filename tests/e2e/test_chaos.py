@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.long]
 BATCH = 1_000
 ENOUGH, AT_MOST = 50, 200  # batches of a case: the least, and what is too many before the processes are back
 # Of each id, all in one batch: documents folds them into one write, and the local MongoDB takes a thousand a second.
-VERSIONS = 8
+VERSIONS = 20
 PARENTS = 7
 PAUSE_S, LONGER_PAUSE_S = 0.1, 1.0  # of a client that has no more to send at the moment; and once it has sent ENOUGH
 FOUND_WITHIN_S = 240
@@ -135,19 +135,21 @@ async def counted(stack: Stack, http: httpx.AsyncClient, name: str) -> str | int
 
 
 async def all_right(stack: Stack, http: httpx.AsyncClient, name: str, sent: Mapping[str, dict[str, Any]]) -> None:
-    """Every id of `sent` is found as it should be, and counted once; at last, all of them are so together."""
-    deadline, doubtful = asyncio.get_running_loop().time() + FOUND_WITHIN_S, list(sent)
+    """Every id of `sent` is found as it should be, and counted once; all are looked at once the last ones are there."""
+    deadline, wrong = asyncio.get_running_loop().time() + FOUND_WITHIN_S, list(sent)[-BATCH // VERSIONS :]
+    doubtful = wrong
     while True:
+        number: str | int = "not yet"
         try:
-            doubtful = await wrong_ones(stack, http, {id_: sent[id_] for id_ in doubtful})
-            number = await counted(stack, http, name)
-            if not doubtful and number == len(sent):
-                doubtful = await wrong_ones(stack, http, sent)
-                if not doubtful:
+            wrong = await wrong_ones(stack, http, {id_: sent[id_] for id_ in doubtful})
+            number = number if wrong else await counted(stack, http, name)
+            if number == len(sent):
+                wrong = doubtful = await wrong_ones(stack, http, sent)
+                if not wrong:
                     return
         except httpx.TransportError as error:
             number = repr(error)
-        told = f"{len(doubtful)} wrong, such as {doubtful[:3]}; {number} counted of {len(sent)}"
+        told = f"{len(wrong)} wrong, such as {wrong[:3]}; {number} counted of {len(sent)}"
         assert asyncio.get_running_loop().time() < deadline, told
         await asyncio.sleep(0.5)
 
