@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
 import pytest
@@ -157,7 +157,7 @@ async def test_a_receipt_reads_what_was_found_in_ones_own_write(client: Any) -> 
             pass
     b = new_id("b")
     assert b in await alerts_after(await send(b))
-    found = await alerts_after(await client.http.delete(f"{url}/v1/b/{b}"))
+    found = await alerts_after(await client.http.delete(f"{url}/v1/b/{quote(b, safe='')}"))
     assert (b in found, None in found) == (False, True)
 
 
