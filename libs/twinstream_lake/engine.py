@@ -28,7 +28,7 @@ class Engine:
         Raises:
             TryLater: there was not enough memory or disk, or a file was gone.
         """
-        with TemporaryDirectory(prefix="twinstream-lake-", dir=self._spill) as folder:
+        with TemporaryDirectory(prefix="spill-", dir=self._spill) as folder:
             config: dict[str, str | bool | int | float | list[str]] = {
                 "threads": "1",
                 "memory_limit": f"{self._memory_mb}MB",

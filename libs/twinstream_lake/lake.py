@@ -10,7 +10,6 @@
 It reads files and nothing else: whatever is asked of it, ingestion, alerts, counts and lookups do not notice.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -19,6 +18,7 @@ import pyarrow as pa
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 from common.contracts import Stream
+from common.priority import give_way
 from common.settings import LakeSettings, load
 from twinstream_lake.catalog import Catalog
 from twinstream_lake.pins import StreamPin, pin
@@ -53,7 +53,7 @@ def open_lake(
         TryLater: the lake is away, or has no tables yet.
         Refused: invalid_parameter; a snapshot has expired.
     """
-    os.nice(niceness)
+    give_way(niceness)
     catalog = Catalog(settings or load(LakeSettings))
     try:
         pins = {stream: pin(catalog, stream, snapshots) for stream in Stream}

@@ -9,6 +9,7 @@ import sys
 
 import msgspec
 
+from common.priority import stepping_back
 from lake.jobs.confinement import confine
 from lake.jobs.frames import Kind, Task, send
 
@@ -16,6 +17,7 @@ from lake.jobs.frames import Kind, Task, send
 def main() -> None:
     """Run the task on standard input; frames go to standard output."""
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
+    step_back = stepping_back()
     held = confine(
         reading=task.files,
         owning=task.spill,
@@ -28,6 +30,7 @@ def main() -> None:
     )
     from lake.jobs.query import answer  # noqa: PLC0415  # its libraries start threads of their own
 
+    step_back()  # what is our own came first: it is short, and on a busy machine a question would not even begin
     ended = answer(task, sys.stdout.buffer)
     send(sys.stdout.buffer, Kind.END, msgspec.json.encode(msgspec.structs.replace(ended, confinement=held)))
 

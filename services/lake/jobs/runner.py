@@ -4,7 +4,6 @@ The child is never trusted: what it sends is bytes for a file, counted; what it 
 """
 
 import asyncio
-import os
 import shutil
 import sys
 import tempfile
@@ -27,7 +26,6 @@ from twinstream_lake.views import views
 
 log = structlog.get_logger()
 
-_NICENESS: Final = 19
 _LAST_WORDS: Final = 500
 
 
@@ -57,9 +55,10 @@ class Outcome(NamedTuple):
 class Runner:
     """Starts a child for each query."""
 
-    def __init__(self, catalog: Catalog, results: Path, limits: Limits) -> None:
+    def __init__(self, catalog: Catalog, results: Path, scratch: Path, limits: Limits) -> None:
         self._catalog = catalog
         self._results = results
+        self._scratch = scratch
         self._limits = limits
 
     async def run(self, job: StoredJob, progressed: Callable[[float], Awaitable[None]]) -> Outcome:
@@ -70,11 +69,19 @@ class Runner:
             TryLater: the lake is away.
         """
         pins = await asyncio.to_thread(self._pin, job.asked_snapshots)
-        spill = Path(tempfile.mkdtemp(prefix="twinstream-query-"))
+        spill = Path(tempfile.mkdtemp(prefix="query-", dir=self._scratch))
         try:
             return await self._in(spill, job, pins, progressed)
         finally:
             await asyncio.to_thread(shutil.rmtree, spill, ignore_errors=True)
+
+    def look(self) -> None:
+        """See whether the tables are there.
+
+        Raises:
+            TryLater: they are not, or the lake is away.
+        """
+        self._pin(None)
 
     def discard(self, job_id: str) -> None:
         """Delete what there is of a result."""
@@ -118,7 +125,6 @@ class Runner:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
-            preexec_fn=_yield_the_processor,  # it makes one system call
         )
         pages = _Pages(self._results, job.id, job.max_bytes)
         late = False
@@ -211,7 +217,3 @@ def _crashed(status: int, words: bytes) -> tuple[str, str]:
     how = Signals(-status).name if status < 0 else f"status {status}"
     log.warning("child_crashed", how=how, words=words.decode(errors="replace"))
     return "query_crashed", f"The process that ran it ended by itself ({how})."
-
-
-def _yield_the_processor() -> None:
-    os.nice(_NICENESS)

@@ -81,9 +81,18 @@ class JobStore:
                         {"$set": self._running(now_ms)},
                         return_document=ReturnDocument.AFTER,
                     )
-                    if taken is not None:
+                    if taken is not None and await self._may_run(taken, per_key):
                         return msgspec.convert(taken, StoredJob)
         return None
+
+    async def _may_run(self, job: dict[str, Any], per_key: int) -> bool:
+        """Put a job back where another worker took one of its key in the same moment: whoever was last sees both."""
+        running = {"key_id": job["key_id"], "state": JobState.RUNNING}
+        if await self._jobs.count_documents(running) <= per_key:
+            return True
+        where = {"_id": job["_id"], "state": JobState.RUNNING, "worker": self._worker}
+        await self._jobs.update_one(where, {"$set": {"state": JobState.QUEUED, "worker": None}})
+        return False
 
     async def beat(self, job_id: str, now_ms: int, progress: float | None) -> bool:
         """Say that the job is still at work; False when it is not ours to run any more.

@@ -16,6 +16,7 @@ from lake.jobs.runner import Limits, Runner
 from lake.jobs.store import JobStore
 from lake.jobs.worker import JobWorker, Tidying
 from lake.modesty import be_modest
+from lake.scratch import scratch
 from lake.settings import JobsSettings
 from twinstream_lake.catalog import Catalog
 
@@ -25,7 +26,7 @@ async def run(settings: JobsSettings, stop: asyncio.Event) -> None:
 
     Raises:
         CannotStart: the configuration must change.
-        TryLater: MongoDB or the catalog was not there within a minute.
+        TryLater: MongoDB, the catalog or its tables were not there within a minute.
     """
     be_modest()
     async with (
@@ -39,7 +40,7 @@ async def run(settings: JobsSettings, stop: asyncio.Event) -> None:
 async def assembled(
     settings: JobsSettings, health: Health, clock: Clock, stop: asyncio.Event
 ) -> AsyncGenerator[Sequence[JobWorker | Tidying]]:
-    """The worker, once MongoDB and the catalog are there; closed again on the way out."""
+    """The worker, once MongoDB, the catalog and its tables are there; closed again on the way out."""
     store = JobStore(settings, f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}")
     results = results_of(settings)
     limits = Limits(
@@ -53,9 +54,12 @@ async def assembled(
         catalog = await until_available(partial(asyncio.to_thread, Catalog, settings), stop)
         stack.callback(catalog.close)
         await until_available(store.prepare, stop)
+        runner = Runner(catalog, results, stack.enter_context(scratch()), limits)
+        # Writer and maintenance make the tables; a query that came before them would fail.
+        await until_available(partial(asyncio.to_thread, runner.look), stop)
         worker = JobWorker(
             store,
-            Runner(catalog, results, limits),
+            runner,
             clock,
             at_once=settings.lake_queries_at_once,
             per_key=settings.lake_queries_per_key,

@@ -15,7 +15,7 @@ from twinstream_lake.catalog import Catalog, translated
 from twinstream_lake.engine import Engine
 from twinstream_lake.layout import POSITIONS, encode_positions, latest_name, latest_schema
 from twinstream_lake.pins import StreamPin, pin
-from twinstream_lake.views import fresh, literal
+from twinstream_lake.views import files, fresh, literal
 
 log = structlog.get_logger()
 
@@ -82,11 +82,12 @@ class LatestTables:
 
     def _shards(self, pinned: StreamPin) -> list[str]:
         """Conditions on ids, in their order, each for about as many ids as a shard may have."""
-        shards = 1 + pinned.latest.rows // self._shard_rows
+        shards = 1 + (pinned.latest.rows or pinned.log.rows) // self._shard_rows
         if shards == 1:
             return ["true"]
-        source = f"SELECT unique_identifier FROM ({fresh(pinned)}) USING SAMPLE {_SAMPLE} ROWS"
-        sample = sorted(str(row[0]) for row in self._engine.rows(source))
+        latest, tail = files(pinned.latest.schema, pinned.latest.files), files(pinned.log.schema, pinned.tail)
+        ids = f"SELECT unique_identifier FROM ({latest}) UNION ALL SELECT unique_identifier FROM ({tail})"
+        sample = sorted(str(row[0]) for row in self._engine.rows(f"FROM ({ids}) USING SAMPLE {_SAMPLE} ROWS"))
         bounds = sorted({sample[len(sample) * n // shards] for n in range(1, shards)})
         below = [f"unique_identifier < {literal(bound)}" for bound in bounds]
         above = [f"unique_identifier >= {literal(bound)}" for bound in bounds]

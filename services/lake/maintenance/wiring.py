@@ -14,6 +14,7 @@ from lake.maintenance.expiry import Expiry, Keep
 from lake.maintenance.latest import LatestTables
 from lake.maintenance.rounds import Chore, Rounds
 from lake.modesty import be_modest
+from lake.scratch import scratch
 from lake.settings import MaintenanceSettings
 from lake.writer.log_table import LogTable
 from twinstream_lake.catalog import Catalog
@@ -47,18 +48,20 @@ async def assembled(
     async with AsyncExitStack() as stack:
         catalog = await until_available(partial(asyncio.to_thread, Catalog, settings), stop)
         stack.callback(catalog.close)
-        latest = LatestTables(catalog, Engine(settings.lake_memory_mb), settings.lake_shard_rows)
+        engine = Engine(settings.lake_memory_mb, stack.enter_context(scratch()))
+        latest = LatestTables(catalog, engine, settings.lake_shard_rows)
         await until_available(partial(asyncio.to_thread, latest.prepare), stop)
         for stream in Stream:
             await until_available(partial(asyncio.to_thread, LogTable(catalog, stream).prepare), stop)
-        rounds = Rounds(chores(settings, catalog, latest, clock))
+        rounds = Rounds(chores(settings, catalog, engine, latest, clock))
         health.add("maintenance", rounds.problem)
         yield [rounds]
 
 
-def chores(settings: MaintenanceSettings, catalog: Catalog, latest: LatestTables, clock: Clock) -> list[Chore]:
+def chores(
+    settings: MaintenanceSettings, catalog: Catalog, engine: Engine, latest: LatestTables, clock: Clock
+) -> list[Chore]:
     """What there is to do, in its order: a tombstone goes once the latest knows of it, a file once nobody does."""
-    engine = Engine(settings.lake_memory_mb)
     keep = Keep(
         age_ms=int(settings.lake_snapshot_hours * _HOUR_MS),
         snapshots=settings.lake_snapshots,

@@ -106,11 +106,13 @@ class StreamWriter:
                 for partition, refusal in pending.refusals
             ]
         )
+        began = now()
         await asyncio.to_thread(self._table.append, pending.batches, pending.believed, pending.positions)
+        took_s = now() - began
         self._pending = Pending(pending.positions)
         self._progress.moved_to(0)
         self._trouble = None
-        self._count(pending)
+        self._count(pending, took_s)
 
     async def _review(self) -> None:
         """Tell how far we are, and notice partitions that the topic was given."""
@@ -130,7 +132,7 @@ class StreamWriter:
         log.warning("store_away", stream=self._table.stream, detail=str(error), wait_s=self._progress.backoff_s)
         await pause(stop, self._progress.resume_at - now())
 
-    def _count(self, pending: Pending) -> None:
+    def _count(self, pending: Pending, took_s: float) -> None:
         stream = self._table.stream
         outcomes = {
             "applied": pending.rows - pending.erased,
@@ -142,4 +144,4 @@ class StreamWriter:
         age = metrics.RECORD_AGE.labels(SERVICE, stream)
         for seconds in ages_of(pending.batches, self._clock.now_us(), _AGES_PER_BATCH):
             age.observe(seconds)
-        log.info("committed", stream=stream, rows=pending.rows, positions=pending.positions)
+        log.info("committed", stream=stream, rows=pending.rows, seconds=round(took_s, 4), positions=pending.positions)

@@ -63,7 +63,7 @@ def working(lake, fresh_mongo, results):
     @asynccontextmanager
     async def working(name: str = "this", *, at_once: int = 2, per_key: int = 1) -> AsyncIterator[asyncio.Task[None]]:
         store, stop = JobStore(fresh_mongo, name), asyncio.Event()
-        runner = Runner(lake.catalog, results, Limits(256, 3_000, 64, "nobody"))
+        runner = Runner(lake.catalog, results, results.parent, Limits(256, 3_000, 64, "nobody"))
         await store.prepare()
         worker = JobWorker(store, runner, ManualClock(HOUR_MS), at_once=at_once, per_key=per_key)
         task = asyncio.create_task(worker.run(stop))
@@ -140,6 +140,21 @@ async def test_two_workers_never_run_one_job(jobs, plant, working) -> None:
         done = [await until(jobs, f"job-{n}", JobState.SUCCEEDED) for n in range(6)]
     assert {job["worker"] for job in done} <= {"one", "two"}
     assert all(job["finished_at"] == HOUR_MS for job in done)
+
+
+async def test_two_workers_keep_to_what_a_key_may_have(jobs, plant, fresh_mongo) -> None:
+    """However close together they look: whoever finds that it is one too many puts its job back."""
+    stores = [JobStore(fresh_mongo, name) for name in ("one", "two", "three")]
+    for turn in range(5):
+        for n in range(3):
+            await plant(f"{turn}-{n}", created_at=n + 1)
+        taken = [job for job in await asyncio.gather(*(store.take(HOUR_MS, 1) for store in stores)) if job is not None]
+        assert len(taken) == await jobs.count_documents({"state": JobState.RUNNING}) <= 1
+        assert taken or await stores[0].take(HOUR_MS, 1)  # where all put theirs back
+        assert await jobs.count_documents({"state": JobState.RUNNING}) == 1
+        await jobs.delete_many({})
+    for store in stores:
+        await store.close()
 
 
 async def test_a_snapshot_that_has_expired_is_said(jobs, plant, working) -> None:

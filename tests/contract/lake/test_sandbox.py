@@ -121,7 +121,7 @@ def _filled(batch: pa.RecordBatch) -> pa.RecordBatch:
 @pytest.fixture
 def ask(lake, small, tmp_path) -> Callable[..., Any]:
     """Run a query as the service does; returns its outcome and its pages."""
-    runner = Runner(lake.catalog, tmp_path / "results", LIMITS)
+    runner = Runner(lake.catalog, tmp_path / "results", tmp_path, LIMITS)
 
     async def ask(sql: str, job_id: str = "job", parameters: object = (), **asked: Any) -> tuple[Outcome, list[bytes]]:
         known = {
@@ -131,7 +131,7 @@ def ask(lake, small, tmp_path) -> Callable[..., Any]:
             "max_bytes": 1_000_000,
             "page_rows": 100,
         }
-        known |= {"timeout_seconds": 30.0, "request_sha256": "", "created_at": 0, "expires": datetime.now(UTC)}
+        known |= {"timeout_seconds": 120.0, "request_sha256": "", "created_at": 0, "expires": datetime.now(UTC)}
         job = StoredJob(id=job_id, key_id="k", sql=sql.format(**small), **{**known, **asked})
 
         async def progressed(_share: float) -> None:
@@ -218,10 +218,9 @@ async def test_it_is_refused_in_a_process_of_its_own_too(ask, lake, sql) -> None
         ("select list_distinct(range(30000000))", "query_timeout"),
     ],
 )
-async def test_what_takes_too_much_is_ended(ask, sql, code, tmp_path, monkeypatch) -> None:
+async def test_what_takes_too_much_is_ended(ask, sql, code, tmp_path) -> None:
     """Memory, disk, time: each with an error that says which, and with nothing left behind."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    seconds = 3.0 if code == "query_timeout" else 60.0
+    seconds = 3.0 if code == "query_timeout" else 300.0
     began = asyncio.get_running_loop().time()
     outcome, pages = await ask(sql, timeout_seconds=seconds)
     assert (outcome.code, pages) == (code, [])
@@ -230,14 +229,16 @@ async def test_what_takes_too_much_is_ended(ask, sql, code, tmp_path, monkeypatc
         assert asyncio.get_running_loop().time() - began < seconds + 10
     children = [child.cmdline() for child in psutil.Process().children()]
     assert not [line for line in children if "lake.jobs.child" in line]
-    assert not list(tmp_path.glob("twinstream-query-*"))
+    assert not list(tmp_path.glob("query-*"))
 
 
 async def test_a_query_that_is_given_up_ends_at_once(ask) -> None:
-    """Its process with it, in the middle of what it does."""
+    """Its process with it, in the middle of what it does, which is only done while nobody else wants the processor."""
     asking = asyncio.create_task(ask(f"select count(*) from {LONG}"))
     async with asyncio.timeout(60):
         while not (children := [c for c in psutil.Process().children() if "lake.jobs.child" in c.cmdline()]):
+            await asyncio.sleep(0.05)
+        while [os.sched_getscheduler(child.pid) for child in children] != [os.SCHED_IDLE]:
             await asyncio.sleep(0.05)
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
