@@ -30,7 +30,8 @@ def main() -> None:
     )
     from lake.jobs.query import answer  # noqa: PLC0415  # its libraries start threads of their own
 
-    step_back()  # what is our own came first: it is short, and on a busy machine a question would not even begin
+    if task.steps_back:
+        step_back()  # what is our own came first: it is short, and on a busy machine a question would not even begin
     ended = answer(task, sys.stdout.buffer)
     send(sys.stdout.buffer, Kind.END, msgspec.json.encode(msgspec.structs.replace(ended, confinement=held)))
 

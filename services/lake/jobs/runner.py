@@ -26,6 +26,7 @@ from twinstream_lake.views import views
 
 log = structlog.get_logger()
 
+_STEPS_BACK: Final = True
 _LAST_WORDS: Final = 500
 
 
@@ -107,6 +108,7 @@ class Runner:
             address_space_mb=self._limits.address_space_mb,
             cpu_seconds=int(job.timeout_seconds) + 10,
             user=self._limits.user,
+            steps_back=_STEPS_BACK,
         )
 
     async def _in(

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,29 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from common.clock import SystemClock
-from common.contracts import RECORD, RECORDS, RecordA, Stream
+from common.clock import ManualClock, SystemClock
+from common.contracts import RECORD, RECORDS, RecordA, RecordB, Stream, version_of
 from common.health import Health
 from common.kafka.follower import Follower
 from common.kafka.producer import Message, Producer
 from common.settings import KafkaSettings, LakeSettings
+from documents.versions import fold
+from lake.maintenance.compaction import LogCompaction
+from twinstream_lake.engine import Engine
+from lake.maintenance.expiry import Expiry, Keep
+from lake.maintenance.latest import LatestTables
 from lake.settings import WriterSettings
+from lake.writer.log_table import LogTable
+from lake.writer.rows import read
 from lake.writer.wiring import assembled
 from twinstream_lake.catalog import Catalog
+from twinstream_lake.pins import pin
+from twinstream_lake.views import views
 
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+ENGINE = Engine(256)
+AT_ONCE = Keep(age_ms=0, snapshots=1, grace_ms=0)
 Place = tuple[int, int, str]
 
 
@@ -94,7 +106,83 @@ def _message(said: RecordA | str, timestamp_ms: int) -> Message:
 @pytest.fixture(autouse=True)
 def _of_equal_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     """Queries of strangers give way to all others; here that would be to other tests, for who knows how long."""
-    monkeypatch.setattr("lake.jobs.runner._NICENESS", 0)
+    monkeypatch.setattr("lake.jobs.runner._STEPS_BACK", False)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A message of the log."""
+
+    offset: int
+    key: bytes
+    value: bytes | None
+    timestamp: int
+    headers: tuple[()] = ()
+
+
+@dataclass
+class History:
+    """A stream's log in memory, beside the table that it is written into."""
+
+    lake: Any
+    partitions: dict[int, list[Entry]] = field(default_factory=lambda: {0: [], 1: [], 2: []})
+    written: dict[int, int] = field(default_factory=dict)
+    now_ms: int = 20_000 * DAY_MS
+
+    def __post_init__(self) -> None:
+        self.table = LogTable(self.lake.catalog, Stream.B)
+        self.table.prepare()
+        self.latest = LatestTables(self.lake.catalog, ENGINE, 20)
+        self.latest.prepare()
+
+    def say(self, record_id: str, **fields: Any) -> None:
+        """A version of an id, in the partition that is its."""
+        known = {"id": record_id, "a_id": "p", "number": 1.0, "text": "", "event_time": 5, "ingested_at": 7}
+        self._log(record_id, msgspec.json.encode(RecordB(**{**known, **fields})))
+
+    def erase(self, record_id: str) -> None:
+        self._log(record_id, None)
+
+    def _log(self, record_id: str, value: bytes | None) -> None:
+        entries = self.partitions[sum(record_id.encode()) % 3]
+        entries.append(Entry(len(entries), record_id.encode(), value, self.now_ms))
+
+    def write(self) -> None:
+        """Commit what is not in the table yet."""
+        believed = dict(self.table.positions())
+        news = {p: entries[believed.get(p, 0) :] for p, entries in self.partitions.items()}
+        batches = [read(Stream.B, p, entries).batch for p, entries in news.items() if entries]
+        if batches:
+            then = {p: len(entries) for p, entries in self.partitions.items() if entries}
+            self.table.append(batches, believed, then)
+
+    def expected(self) -> dict[str, tuple[Any, ...]]:
+        """What `documents` makes of the same log."""
+        found = {}
+        for entries in self.partitions.values():
+            for upsert in fold(Stream.B, entries).upserts.values():
+                record = upsert.record
+                found[record.id] = (record.text, record.number, version_of(record), upsert.first_seen)
+        return found
+
+    def seen(self, view: str, snapshots: Any = None) -> dict[str, tuple[Any, ...]]:
+        """What a view says."""
+        pinned = pin(self.lake.catalog, Stream.B, snapshots)
+        columns = "epoch_ms(event_time), epoch_us(ingested_at), content_hash, epoch_ms(first_seen)"
+        query = views({Stream.B: pinned})[view]
+        rows = ENGINE.rows(f"SELECT unique_identifier, text, number, {columns} FROM ({query})")
+        found = {row[0]: (row[1], row[2], row[3:6], row[6]) for row in rows}
+        assert len(found) == len(rows)  # each id once
+        return found
+
+    def compact(self, **after: int) -> Any:
+        clock = ManualClock(self.now_ms)
+        clock.advance(ms=after.get("hours", 0) * HOUR_MS)
+        return LogCompaction(self.lake.catalog, ENGINE, Stream.B, clock, 2).run()
+
+    def expire(self, table: str, keep: Keep = AT_ONCE, ahead_ms: int = 1_000) -> Any:
+        clock = ManualClock(SystemClock().now_ms() + ahead_ms)
+        return Expiry(self.lake.catalog, table, clock, keep).run()
 
 
 @pytest.fixture
@@ -137,3 +225,8 @@ def eventually() -> Callable[..., Any]:
                 await asyncio.sleep(0.05)
 
     return eventually
+
+
+@pytest.fixture
+def history(lake) -> History:
+    return History(lake)

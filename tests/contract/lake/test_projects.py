@@ -12,10 +12,14 @@ import msgspec
 import polars as pl
 import pytest
 
-from common.contracts import RECORD, Stream
+from common.clock import SystemClock
+from common.contracts import RECORD, IncomingB, Stream
 from lake.maintenance.latest import LatestTables
 from lake.writer.log_table import LogTable
 from lake.writer.rows import read
+from twinstream.demo.command import made_up
+from twinstream.demo.debian import debian
+from twinstream.demo.shape import Shape
 from twinstream.project.command import notebook
 from twinstream_lake.catalog import Catalog
 from twinstream_lake.engine import Engine
@@ -72,6 +76,25 @@ def planted(lake):
     latest.prepare()
     latest.rebuild(Stream.B)
     append(lake.catalog, Stream.B, [{"id": "b-0", "number": 7.0, "text": "changed", "event_time": BEGIN_MS + 10**7}])
+    return lake
+
+
+@pytest.fixture
+def demo(lake):
+    """What `twinstream demo` streams on this machine."""
+    now_ms = SystemClock().now_ms()
+    source = debian(now_ms) or made_up(Shape(records=5_000, a_ids=500), now_ms, None)
+    sent = {stream: [] for stream in Stream}
+    for record in source.records:
+        fields = {"id": str(record.id), "number": float(record.number), "text": record.text}
+        parent = {"a_id": str(record.a_id)} if isinstance(record, IncomingB) else {}
+        of = sent[Stream.B if parent else Stream.A]
+        of.append(
+            {**fields, **parent, "event_time": record.event_time or now_ms, "ingested_at": now_ms * 1000 + len(of)}
+        )
+    for stream, records in sent.items():
+        append(lake.catalog, stream, records)
+    LatestTables(lake.catalog, Engine(128), 1_000_000).prepare()
     return lake
 
 
@@ -188,3 +211,13 @@ def test_the_example_learns_what_texts_say(planted, tmp_path) -> None:
     assert area > 0.8
     assert "broken" in said
     assert (tmp_path / "text_classifier.png").stat().st_size > 1_000
+
+
+@pytest.mark.long
+def test_the_examples_run_on_the_demo(demo, tmp_path) -> None:
+    """As they are typed, with a table, a plot, and a classifier that is better than a coin."""
+    run(demo.settings, str(ROOT / "examples/projects/signals_before_rise.py"), "--output", str(tmp_path))
+    assert len(list(csv.DictReader((tmp_path / "signals_before_rise.csv").open()))) == 20
+    said = run(demo.settings, str(ROOT / "examples/projects/text_classifier.py"), "--output", str(tmp_path))
+    assert float(said.partition("unseen ones: ")[2].split()[0]) > 0.6
+    assert {path.stem for path in tmp_path.glob("*.png")} == {"signals_before_rise", "text_classifier"}

@@ -232,8 +232,9 @@ async def test_what_takes_too_much_is_ended(ask, sql, code, tmp_path) -> None:
     assert not list(tmp_path.glob("query-*"))
 
 
-async def test_a_query_that_is_given_up_ends_at_once(ask) -> None:
+async def test_a_query_that_is_given_up_ends_at_once(ask, monkeypatch) -> None:
     """Its process with it, in the middle of what it does, which is only done while nobody else wants the processor."""
+    monkeypatch.setattr("lake.jobs.runner._STEPS_BACK", True)
     asking = asyncio.create_task(ask(f"select count(*) from {LONG}"))
     async with asyncio.timeout(60):
         while not (children := [c for c in psutil.Process().children() if "lake.jobs.child" in c.cmdline()]):
