@@ -22,7 +22,7 @@ from common.settings import (
 )
 from documents.settings import DocumentsSettings
 from ingest.settings import IngestSettings
-from lake.settings import JobsSettings, MaintenanceSettings, WriterSettings
+from lake.settings import AuditSettings, JobsSettings, MaintenanceSettings, WriterSettings
 from localstack.profile import DEFAULT_PORTS, port_variable
 from query_api.settings import QueryApiSettings
 from signals.notifier.settings import NotifierSettings
@@ -50,6 +50,7 @@ _SERVICES = {
     "lake writer": WriterSettings,
     "lake maintenance": MaintenanceSettings,
     "lake jobs": JobsSettings,
+    "an audit of the lake": AuditSettings,
     "query-api": QueryApiSettings,
 }
 

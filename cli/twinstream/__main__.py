@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from twinstream import conditions, keys, rejected, rules
+from twinstream.audit import audit
 from twinstream.backup import backup, restore
 from twinstream.children import children
 from twinstream.console import report
@@ -19,7 +20,7 @@ from twinstream.get import get
 from twinstream.init import init
 from twinstream.logs import logs
 from twinstream.project import command as project
-from twinstream.repair import audit, rebuild
+from twinstream.repair import rebuild
 from twinstream.reset import reset
 from twinstream.send import send
 from twinstream.signals import alerts, deliveries, destinations, silences

@@ -1,4 +1,4 @@
-"""`twinstream rebuild` and `twinstream audit`: is what was derived from the log right, and if not, derive it anew."""
+"""`twinstream rebuild`: what was derived from the log is derived anew."""
 
 import os
 import subprocess
@@ -28,12 +28,6 @@ class Source(StrEnum):
     LAKE = "lake"
 
 
-class Audited(StrEnum):
-    """What can be compared with the log at any time."""
-
-    AGGREGATES = "aggregates"
-
-
 def rebuild(
     what: Annotated[Derived, typer.Argument(metavar="aggregates|documents", show_default=False, help="Whose data.")],
     *,
@@ -58,13 +52,6 @@ def rebuild(
         raise typer.BadParameter("Only documents are held back.", param_hint="--force")
     forced = {"TWINSTREAM_REBUILD_MISSING_PERCENT": "100"} if force else {}
     _run(f"{what}.rebuild", TWINSTREAM_REBUILD_FROM=source, **forced)
-
-
-def audit(
-    _what: Annotated[Audited, typer.Argument(metavar="aggregates", show_default=False, help="Whose data.")],
-) -> None:
-    """Compare a sample of the windows with the log. The exit status is 1 when they disagree."""
-    _run("aggregates.audit_lane")
 
 
 def _run(module: str, **settings: str) -> None:

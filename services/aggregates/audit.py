@@ -11,15 +11,14 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-import structlog
-
 from aggregates.audit_documents import AgainstDocuments, Audited
 from aggregates.changes import Item, read
-from aggregates.documents import Documents
 from aggregates.inspection import Inspector
 from aggregates.revisions import Revisions
 from aggregates.store import WindowStore
 from aggregates.verdicts import inward, outward
+from auditing.documents import Documents
+from auditing.report import Compared, tell
 from common import metrics
 from common.clock import Clock
 from common.contracts import RECORDS, Record, version_of
@@ -27,8 +26,6 @@ from common.kafka.batches import Partition
 from common.kafka.replay import Replay
 from windows.connection import Connection
 from windows.layout import Layout
-
-log = structlog.get_logger()
 
 _SAMPLE: Final = 500
 _SCANNED: Final = 5_000
@@ -83,22 +80,18 @@ class Audit:
             erased = await self._erased_since({logged[id_].place for id_ in wrong if id_ in logged})
             wrong = {id_: fault for id_, fault in wrong.items() if id_ not in erased}
         self._replay.rest()
-        result = Audited(len({*records, *drawn}), wrong)
+        result = self._told("windows and log", Audited(len({*records, *drawn}), wrong))
         if documents is not None:
             beside = await self._against_documents.run(documents, drawn, revisions)
-            result = Audited(result.ids + beside.ids, {**beside.drift, **wrong})
-        stream = self._layout.stream
-        metrics.AUDITED.labels(stream).inc(result.ids)
-        metrics.DRIFT.labels(stream).set(len(result.drift))
-        log.log(
-            30 if result.drift else 20,
-            "audited",
-            stream=stream,
-            ids=result.ids,
-            drift=len(result.drift),
-            examples=_some(result.drift),
-        )
+            self._told("windows and documents", beside)
+            result = Audited(result.ids + beside.ids, {**beside.drift, **wrong}, beside.left_out)
+        metrics.AUDITED.labels(self._layout.stream).inc(result.ids)
+        metrics.DRIFT.labels(self._layout.stream).set(len(result.drift))
         return result
+
+    def _told(self, between: str, found: Audited) -> Audited:
+        tell(Compared(self._layout.stream, between, found.ids, drift=found.drift, left_out=found.left_out))
+        return found
 
     async def _from_the_log(self) -> dict[str, Logged]:
         """The newest version of each id in a stretch of the log that is counted, at a place left to chance."""
@@ -144,7 +137,3 @@ def _take(found: dict[str, Logged], items: Sequence[Item], place: Place) -> None
             found.pop(content, None)
         elif content.id not in found or version_of(content) > version_of(found[content.id].record):
             found[content.id] = Logged(content, place)
-
-
-def _some(wrong: Mapping[str, str]) -> list[str]:
-    return sorted(set(wrong.values()))[:5]

@@ -9,21 +9,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-import structlog
-
-from aggregates.documents import Documents
 from aggregates.inspection import Inspector
 from aggregates.revisions import Revisions
 from aggregates.store import WindowStore
 from aggregates.verdicts import outward
+from auditing.documents import Documents
 from common.clock import Clock
 from common.contracts import Record, Stream
 from windows.connection import Connection
 from windows.counts import Counts
 from windows.layout import Layout
 from windows.questions import Question, Window
-
-log = structlog.get_logger()
 
 _PARENTS: Final = 50
 _CHILDREN: Final = 20
@@ -35,6 +31,8 @@ class Audited(NamedTuple):
 
     ids: int
     drift: Mapping[str, str]
+    left_out: str | None = None
+    """Why some could not be compared."""
 
 
 class AgainstDocuments:
@@ -60,9 +58,11 @@ class AgainstDocuments:
             await asyncio.sleep(_AGAIN_AFTER_S)
             wrong = await self._look({id_: records[id_] for id_ in wrong}, revisions)
         if wrong and not await self._is_counted(read_ms):
-            log.info("documents_not_compared", stream=self._layout.stream, detail="the windows lag")
-            wrong = {}
-        return Audited(len(records), await self._still_there(documents, wrong))
+            return Audited(len(records) - len(wrong), {}, "the windows lag")
+        if wrong and await self._are_behind(documents):
+            return Audited(len(records) - len(wrong), {}, "the documents lag")
+        there = await documents.find(wrong) if wrong else {}
+        return Audited(len(records), {id_: fault for id_, fault in wrong.items() if id_ in there})
 
     async def _read(self, documents: Documents, drawn: Sequence[str]) -> dict[str, Record]:
         records = await documents.find(drawn)
@@ -87,15 +87,9 @@ class AgainstDocuments:
         as_of_ms = counted.freshness[self._layout.stream].as_of_ms
         return as_of_ms is not None and as_of_ms >= read_ms
 
-    async def _still_there(self, documents: Documents, wrong: Mapping[str, str]) -> dict[str, str]:
-        """Those of `wrong` whose document nobody has erased meanwhile."""
-        if not wrong:
-            return {}
+    async def _are_behind(self, documents: Documents) -> bool:
+        """Whether the windows may know of an erasure that the documents have not come to."""
         partitions = self._layout.generation.partitions
         windows = await self._store.positions(range(partitions))
         stored = await documents.positions(partitions)
-        if any(stored[number] < position for number, position in windows.items()):
-            log.info("documents_not_compared", stream=self._layout.stream, detail="the documents lag")
-            return {}
-        there = await documents.find(wrong)
-        return {id_: fault for id_, fault in wrong.items() if id_ in there}
+        return any(stored[number] < position for number, position in windows.items())

@@ -10,12 +10,13 @@ import structlog
 
 from aggregates.audit import Audit
 from aggregates.audit_documents import Audited
-from aggregates.documents import Documents
 from aggregates.generations import ensure_layout
 from aggregates.revisions import choose, none_yet
 from aggregates.settings import AggregatesSettings
-from aggregates.store import WindowStore
+from aggregates.store import SERVICE, WindowStore
 from aggregates.stream_windows import StreamWindows
+from auditing.documents import Documents
+from auditing.report import exit_status
 from common.clock import Clock, SystemClock
 from common.concurrency import pause
 from common.contracts import RECORDS, Condition, Stream
@@ -63,14 +64,14 @@ class AuditLane:
             layout, chance = self._windows.store.layout, random.Random()  # noqa: S311  # a sample, no secret
             audit = Audit(self._connection, layout, replay=self._replay, clock=self._clock, chance=chance)
             try:
-                async with Documents(self._settings, self._windows.stream) as documents:
+                async with Documents(self._settings, self._windows.stream, SERVICE) as documents:
                     await audit.run(self._windows.revisions, documents)
             except (TryLater, Reposition) as error:
                 log.warning("audit_postponed", stream=self._windows.stream, detail=str(error))
 
 
 async def run(settings: AggregatesSettings, _stop: asyncio.Event) -> None:
-    """Audit both streams once; exits with 1 when anything drifted."""
+    """Audit both streams once; exits with 1 when anything drifted, with 3 when something could not be compared."""
     clock, connection, producer = SystemClock(), Connection(settings), Producer(settings)
     control, replay = ControlTable(settings, producer, clock), Replay(settings)
     async with AsyncExitStack() as stack:
@@ -80,8 +81,9 @@ async def run(settings: AggregatesSettings, _stop: asyncio.Event) -> None:
         await control.start()
         await replay.start()
         audited = [await _once(settings, stream, connection, control, replay) for stream in Stream]
-    if any(one.drift for one in audited):
-        sys.exit(1)
+    drift, left_out = any(one.drift for one in audited), any(one.left_out for one in audited)
+    if status := exit_status(drift=drift, left_out=left_out):
+        sys.exit(status)
 
 
 async def _once(
@@ -98,7 +100,7 @@ async def _once(
     )
     chance = random.Random()  # noqa: S311  # a sample, no secret
     audit = Audit(connection, layout, replay=replay, clock=SystemClock(), chance=chance)
-    async with Documents(settings, stream) as documents:
+    async with Documents(settings, stream, SERVICE) as documents:
         return await audit.run(revisions, documents)
 
 

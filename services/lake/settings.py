@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from common.settings import KafkaSettings, LakeSettings, MongoSettings, Port, ResultSettings
+from common.settings import KafkaSettings, LakeSettings, MongoSettings, Port, RedisSettings, ResultSettings
 
 
 class WriterSettings(KafkaSettings, LakeSettings):
@@ -18,7 +18,13 @@ class WriterSettings(KafkaSettings, LakeSettings):
     )
 
 
-class MaintenanceSettings(LakeSettings):
+class EngineSettings(LakeSettings):
+    """What the lake's own queries may take."""
+
+    lake_memory_mb: int = Field(512, ge=64, le=1024 * 1024, description="memory of one of the lake's own queries")
+
+
+class MaintenanceSettings(EngineSettings):
     """When the lake's tables are tended, and how much that may take."""
 
     lake_maintenance_metrics_port: Port = Field(
@@ -47,7 +53,6 @@ class MaintenanceSettings(LakeSettings):
         le=24 * 60,
         description="how long everything stays that a query or a commit may still need; longer than either takes",
     )
-    lake_memory_mb: int = Field(512, ge=64, le=1024 * 1024, description="memory of one of the lake's own queries")
 
 
 class JobsSettings(LakeSettings, ResultSettings, MongoSettings):
@@ -65,3 +70,14 @@ class JobsSettings(LakeSettings, ResultSettings, MongoSettings):
         "nobody", max_length=32, description="user that queries run as where the service is root; empty: its own"
     )
     lake_result_hours: float = Field(24, ge=0.01, le=24 * 366, description="how long results are kept")
+
+
+class AuditSettings(EngineSettings, KafkaSettings, MongoSettings, RedisSettings):
+    """How much of the lake an audit looks at, and how long it waits for those who lag behind it."""
+
+    lake_audit_ids: int = Field(
+        2_000, ge=1, le=1_000_000, description="ids, and messages, of each stream that an audit of the lake looks at"
+    )
+    lake_audit_patience_seconds: float = Field(
+        60, ge=0, le=3600, description="how long it waits until documents and windows are where the lake is"
+    )

@@ -3,8 +3,10 @@
 import asyncio
 import csv
 import io
+import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 from datetime import datetime
@@ -13,8 +15,10 @@ from typing import Any
 import httpx
 import pytest_asyncio
 
+from common.clock import SystemClock
 from common.contracts import Stream
 
+INTERRUPTED = 130
 STATEMENT = (
     "select unique_identifier, {parent}number, text, event_time, ingested_at, first_seen from {stream} "
     "where unique_identifier like $like order by 1"
@@ -54,7 +58,7 @@ async def analyst(client) -> Analyst:
 
 async def test_the_lake_says_what_the_lookups_say(client, analyst, running) -> None:
     """Row by row, for repeated, late and plain records of both streams; by HTTP and by the command alike."""
-    mark = f"lake-{secrets.token_hex(4)}"
+    mark, two_hours_ago_ms = f"lake-{secrets.token_hex(4)}", SystemClock().now_ms() - 2 * 3_600_000
     parents = [{"unique_identifier": f"{mark}-a{n}", "number": n, "text": f"A no. {n} ü"} for n in range(30)]
     children = [
         {
@@ -62,7 +66,7 @@ async def test_the_lake_says_what_the_lookups_say(client, analyst, running) -> N
             "Stream_A_unique_identifier": f"{mark}-a{n % 30}",
             "number": n / 4,
             "text": f"no. {n}",
-            "event_time": 1_790_000_000_000 - (n % 7) * 1_000,
+            "event_time": two_hours_ago_ms - (n % 7) * 1_000,
         }
         for n in range(200)
     ]
@@ -88,6 +92,33 @@ async def test_the_lake_says_what_the_lookups_say(client, analyst, running) -> N
     assert by_http[0] == [f"{mark}-a0", 2]
     said = await asyncio.to_thread(_command, running, "sql", top, "--param", f"like={mark}%", "--format", "csv")
     assert [[one, int(n)] for one, n in list(csv.reader(io.StringIO(said)))[1:]] == by_http
+    # All that any test has sent so far, in all four.
+    said = await asyncio.to_thread(_command, running, "audit")
+    audited = {(one["stream"], one["between"]): one for one in map(json.loads, said.splitlines())}
+    pairs = {"windows and log", "windows and documents", "lake and log", "lake and documents", "lake and windows"}
+    assert audited.keys() == {(stream, between) for stream in "ab" for between in pairs}
+    assert [one for one in audited.values() if one["drift"] or one["left_out"] or not one["looked_at"]] == []
+
+
+async def test_control_c_cancels_the_query(client, running) -> None:
+    """It ends in the lake as well, and makes room for the next one."""
+    mark = f"-- {secrets.token_hex(4)}"
+    slow = "select count(*) from range(100000) a, range(100000) b where hash(a.range, b.range) = 1 "
+    command = [sys.executable, "-m", "twinstream", "sql", slow + mark, "--timeout", "600"]
+    process = await asyncio.create_subprocess_exec(*command, env=_environment(running), stderr=asyncio.subprocess.PIPE)
+    url = f"{client.product.query_url}/v1/analytics/queries"
+
+    async def mine() -> dict[str, Any]:
+        listed = (await client.http.get(url)).json()["items"]
+        return next((one for one in listed if one["sql"].endswith(mark)), {"state": "not asked yet"})
+
+    async with asyncio.timeout(120):
+        while (await mine())["state"] != "running":
+            assert process.returncode is None
+            await asyncio.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, said = await process.communicate()
+    assert ((await mine())["state"], process.returncode) == ("cancelled", INTERRUPTED), said.decode()
 
 
 async def test_a_hostile_query_is_ended_and_nobody_else_notices(client, analyst) -> None:
@@ -112,13 +143,20 @@ def normal(value: Any) -> Any:
     return value
 
 
-def _command(running: Any, *words: str) -> str:
-    environment = {
+def _environment(running: Any) -> dict[str, str]:
+    profile = running.stack.profile
+    return {
         **os.environ,
+        **profile.environment(),
+        "TWINSTREAM_HOME": str(profile.home),
         "TWINSTREAM_URL": running.query_url,
         "TWINSTREAM_INGEST_URL": running.ingest_url,
         "TWINSTREAM_KEY": running.key,
     }
+
+
+def _command(running: Any, *words: str) -> str:
     command = [sys.executable, "-m", "twinstream", *words]
-    ran = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=120)  # noqa: S603  # our own
+    ran = subprocess.run(command, env=_environment(running), capture_output=True, check=False, timeout=120)  # noqa: S603
+    assert ran.returncode == 0, (ran.stdout + ran.stderr).decode()
     return ran.stdout.decode()

@@ -13,7 +13,8 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from common.analytics import JOBS, JobState
-from localstack.profile import Profile, on_free_ports
+from localstack.free_ports import on_free_ports
+from localstack.profile import Profile
 
 SLOW = "select count(*) from range(100000) a, range(100000) b, range(1000) c where hash(a.range, b.range, c.range) = 1"
 

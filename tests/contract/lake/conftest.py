@@ -19,7 +19,6 @@ from common.kafka.producer import Message, Producer
 from common.settings import KafkaSettings, LakeSettings
 from documents.versions import fold
 from lake.maintenance.compaction import LogCompaction
-from twinstream_lake.engine import Engine
 from lake.maintenance.expiry import Expiry, Keep
 from lake.maintenance.latest import LatestTables
 from lake.settings import WriterSettings
@@ -27,6 +26,7 @@ from lake.writer.log_table import LogTable
 from lake.writer.rows import read
 from lake.writer.wiring import assembled
 from twinstream_lake.catalog import Catalog
+from twinstream_lake.engine import Engine
 from twinstream_lake.pins import pin
 from twinstream_lake.views import views
 

@@ -14,8 +14,8 @@ import pytest
 
 from common.contracts import Stream
 from common.errors import TryLater
-from twinstream_lake.engine import Engine
 from twinstream_lake.catalog import Catalog
+from twinstream_lake.engine import Engine
 from twinstream_lake.pins import pin
 from twinstream_lake.views import views
 

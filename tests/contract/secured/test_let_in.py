@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aggregates.documents import Documents
+from auditing.documents import Documents
 from common.bootstrap import ensure_given_key
 from common.clock import ManualClock, SystemClock
 from common.contracts import CONTROL, RECORDS, ControlKind, RecordA, Stream, Version
@@ -99,7 +99,7 @@ async def test_documents_are_written_and_read_by_a_user_of_one_database(secured:
         assert await writing.upsert(Stream.A, [upsert]) == []
         await reading.check()
         assert list(await reading.find(Stream.A, [id_])) == [id_]
-        async with Documents(settings, Stream.A) as audited:
+        async with Documents(settings, Stream.A, "test") as audited:
             assert list(await audited.find([id_])) == [id_]
     finally:
         await writing.close()

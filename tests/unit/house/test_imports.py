@@ -30,7 +30,7 @@ DRIVERS = {
         "services/query-api/query_api/store.py",
         "services/query-api/query_api/rejected_store.py",
         "services/query-api/query_api/alert_store.py",
-        "services/aggregates/documents.py",
+        "libs/auditing/documents.py",
         "services/signals/notifier/erasure_store.py",
         "services/signals/notifier/hits_store.py",
         "services/signals/notifier/mongo.py",
