@@ -7,7 +7,7 @@ from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
 from matching.boundaries import is_boundary
 from matching.folding import Derived, fold
-from matching.nesting import Nesting
+from matching.nesting import Full, Nesting
 
 MAX_SPANS: Final = 100
 """Where one keyword is found in one text is told up to so many times: a text may be nothing but one word."""
@@ -41,18 +41,21 @@ class KeywordSet:
         Of one keyword there are at most `MAX_SPANS`; two of them may overlap.
         """
         found: dict[int, list[tuple[int, int]]] = {}
-        shallow, deeper = self._nesting.shallow, self._nesting.deeper
+        shallow, deeper, full = self._nesting.shallow, self._nesting.deeper, None
         for place, start, end in self._automaton.find_matches_as_indexes(folded.text, overlapping=True):
             if is_boundary(folded, end):
-                number = shallow[place]
-                _add(found, folded, number, start, end)
+                number, full = shallow[place], full or Full()  # most texts need none
+                if number not in full.numbers and is_boundary(folded, start):
+                    _add(found, full, number, (start, end))
                 if number in deeper:
-                    for other, at in self._nesting.ending_with(number, folded.text, start):
-                        _add(found, folded, other, at, end)
+                    for other, at in self._nesting.ending_with(number, folded.text, start, full):
+                        if is_boundary(folded, at):
+                            _add(found, full, other, (at, end))
         return found
 
 
-def _add(found: dict[int, list[tuple[int, int]]], folded: Derived, number: int, start: int, end: int) -> None:
-    spans = found.get(number)
-    if (spans is None or len(spans) < MAX_SPANS) and is_boundary(folded, start):
-        found.setdefault(number, []).append((start, end))
+def _add(found: dict[int, list[tuple[int, int]]], full: Full, number: int, span: tuple[int, int]) -> None:
+    spans = found.setdefault(number, [])
+    spans.append(span)
+    if len(spans) == MAX_SPANS:
+        full.numbers.add(number)

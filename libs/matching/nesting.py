@@ -21,6 +21,18 @@ class _Node:
         self.number: int | None = None
 
 
+class Full:
+    """What was found often enough in one text, and is looked for no more."""
+
+    def __init__(self) -> None:
+        self.numbers: set[int] = set()
+        self.nodes: set[_Node] = set()
+
+    def holds_all_of(self, node: _Node) -> bool:
+        """Whether there is nothing more to look for at `node` and before it."""
+        return (node.number is None or node.number in self.numbers) and self.nodes.issuperset(node.before.values())
+
+
 class Nesting:
     """Distinct keywords, by their numbers: those for an automaton, and those that are looked for from them."""
 
@@ -39,14 +51,17 @@ class Nesting:
             self._hang(keyword[: -len(keywords[anchor])], number, self.deeper.setdefault(anchor, _Node()))
         self.shallow = [number for number in range(len(keywords)) if anchors[number] == number]
 
-    def ending_with(self, number: int, text: str, start: int) -> Iterator[tuple[int, int]]:
+    def ending_with(self, number: int, text: str, start: int, full: Full) -> Iterator[tuple[int, int]]:
         """The deeper keywords that end as the shallow one does that was found at `start`: which, and from where."""
-        node, at = self.deeper.get(number), start
-        while node is not None:
-            if node.number is not None:
+        node, at, path = self.deeper.get(number), start, list[_Node]()
+        while node is not None and node not in full.nodes:
+            path.append(node)
+            if node.number is not None and node.number not in full.numbers:
                 yield node.number, at
             at -= 1
             node = node.before.get(text[at]) if at >= 0 else None
+        while path and full.holds_all_of(path[-1]):
+            full.nodes.add(path.pop())
 
     @staticmethod
     def _hang(before: str, number: int, node: _Node) -> None:
