@@ -90,7 +90,7 @@ async def test_an_incoming_webhook_will_do(
 async def test_a_429_pauses_its_channel_and_no_other(
     bench: Any, to_slack: Any, slack: Any, an_alert: Callable[..., Alert], clock: Any
 ) -> None:
-    """Nothing is sent there until Retry-After is over; nothing is lost, doubled or out of order."""
+    """Nothing is sent there until Retry-After is over, by the next owner neither; nothing is lost or out of order."""
     slack.retry_after_s = 30
     await team(bench, "team", "#busy")
     await team(bench, "other", "#free")
@@ -99,10 +99,13 @@ async def test_a_429_pauses_its_channel_and_no_other(
         await bench.raise_(*alerts_to(an_alert, "team", 3), *alerts_to(an_alert, "other", 3))
         await bench.until(lambda: len([one for one in slack.messages if one["channel"] == "#free"]) == 3)
         await bench.until(lambda: ("#busy", 429) in slack.posts)
+    async with to_slack(clock):
+        await bench.raise_(*alerts_to(an_alert, "other", 1, "after a restart"))
+        await bench.until(lambda: len([one for one in slack.messages if one["channel"] == "#free"]) == 4)
         slack.limit("#busy", 0)
         assert [status for channel, status in slack.posts if channel == "#busy"] == [429]
         clock.advance(ms=30_000)
-        await bench.until(lambda: _delivered(bench, 6))
+        await bench.until(lambda: _delivered(bench, 7))
     assert [status for channel, status in slack.posts if channel == "#busy"] == [429, 200, 200, 200]
     (limited,) = [one for one in await bench.deliveries(destination="team") if len(one.attempts) == 2]
     assert (limited.tries, [one.status for one in limited.attempts]) == (1, [429, 200])

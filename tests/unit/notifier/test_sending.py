@@ -96,6 +96,26 @@ async def test_a_trial_keeps_the_pace_and_passes_the_breaker() -> None:
     assert receiver.tried == ["trial", "first"]
 
 
+async def test_what_hangs_keeps_nobody_from_ending() -> None:
+    """It is left to whoever comes next, once its claim has lapsed."""
+    receiver, ended = Receiver(), asyncio.Event()
+
+    async def hang(_: Delivery) -> Outcome:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        raise AssertionError
+
+    sending = Sending(receiver.hands()._replace(attempt=hang), Clock(), Pace(), at_once=1)
+    sending.add(a_delivery("d"))
+    sending.start(Breaker())
+    await sending.finish(within_s=0.01)
+    async with asyncio.timeout(10):
+        await ended.wait()
+    sending.check()
+
+
 async def test_what_was_paused_is_not_decided_again_by_whoever_takes_it_over() -> None:
     """Its own leaving, which is written down with the pause, would cool it."""
     receiver = Receiver(PAUSED)
