@@ -101,9 +101,22 @@ class DeliveryStore:
         with translated("release"):
             await self._deliveries.update_many(where, {"$set": {"claimed_by": None, "claimed_until": 0}})
 
+    async def give_back(self, ids: Sequence[str], me: str) -> None:
+        """Give up claims on what was stored for a lane that has ended meanwhile."""
+        for part in parts(ids):
+            where = {"_id": {"$in": part}, "due_at": {"$gt": 0}, "claimed_by": me}
+            with translated("give_back"):
+                await self._deliveries.update_many(where, {"$set": {"claimed_by": None, "claimed_until": 0}})
+
     async def save(self, deliveries: Sequence[Delivery], me: str) -> int:
-        """Write deliveries that I hold as they are now; returns how many still were mine."""
-        writes = [ReplaceOne({"_id": one.id, "claimed_by": me}, document_of(one)) for one in deliveries]
+        """Write deliveries that I hold as they are now; returns how many still were mine.
+
+        One of the same id that was made anew behind an erasure is another one.
+        """
+        writes = [
+            ReplaceOne({"_id": one.id, "claimed_by": me, "created_at": one.created_at}, document_of(one))
+            for one in deliveries
+        ]
         with translated("save"):
             result = await self._deliveries.bulk_write(writes, ordered=False)
         return result.matched_count

@@ -81,11 +81,18 @@ class Dispatcher:
         until_ms = now_ms + self._parts.settings.lease_ms
         return msgspec.structs.replace(delivery, claimed_by=self._parts.me, claimed_until=until_ms)
 
-    def offer(self, destination: str, deliveries: Sequence[Delivery], alerts: Sequence[StoredAlert]) -> None:
-        """Hand over what was just stored; for a lane that is not ours, its owner finds it in MongoDB."""
+    async def offer(self, destination: str, deliveries: Sequence[Delivery], alerts: Sequence[StoredAlert]) -> None:
+        """Hand over what was just stored; for a lane that is not ours, its owner finds it in MongoDB.
+
+        Raises:
+            TryLater: MongoDB is away; what was claimed for a lane that has ended waits until its claim lapses.
+        """
         lane = self._lanes.get(destination)
         if lane is not None:
             lane.offer(deliveries, alerts)
+            return
+        claimed = [one.id for one in deliveries if one.claimed_by is not None]
+        await self._parts.store.deliveries.give_back(claimed, self._parts.me)
 
     def erase(self, alerts: Collection[str]) -> None:
         """The records of `alerts` were erased from MongoDB; nothing of them may leave out of our memory."""

@@ -50,7 +50,7 @@ class Intake:
         try:
             inserted = await self._store.deliveries.insert(made)
             await self._store.insert_alerts([erased(one, erasures[one.id], now_ms) for one in documents])
-            self._hand_over([one for one in made if one.id in inserted], documents)
+            await self._hand_over([one for one in made if one.id in inserted], documents)
         finally:
             self._dispatcher.expect_no_more([one.id for one in made])
         expires = after_days(now_ms, self._keeping.alerts_days)
@@ -67,14 +67,14 @@ class Intake:
             del known[alert.id]
         return [alert for alert in alerts.values() if alert.id not in known]
 
-    def _hand_over(self, made: Sequence[Delivery], documents: Sequence[StoredAlert]) -> None:
+    async def _hand_over(self, made: Sequence[Delivery], documents: Sequence[StoredAlert]) -> None:
         by_destination: dict[str, list[Delivery]] = defaultdict(list)
         for delivery in made:
             if delivery.state is DeliveryState.NEW:
                 by_destination[delivery.destination].append(delivery)
         for destination, its in by_destination.items():
             alerts = {delivery.alert for delivery in its}
-            self._dispatcher.offer(destination, its, [one for one in documents if one.id in alerts])
+            await self._dispatcher.offer(destination, its, [one for one in documents if one.id in alerts])
 
     def _count(self, taken: int, fresh: Sequence[Alert]) -> None:
         for alert in fresh:

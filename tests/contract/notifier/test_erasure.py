@@ -91,7 +91,7 @@ async def test_what_is_sent_again_behind_its_erasure_is_raised_anew(
         await bench.raise_(before, an_alert("b-2", text="last"))
         await bench.until(lambda: [one for one in texts(receiver) if one == "last"])
     assert texts(receiver).count("before") <= 1
-    assert texts(receiver)[-2:] == ["behind", "last"]
+    assert "before" not in texts(receiver)[texts(receiver).index("behind") :]
     assert (await bench.alert(before.id)).erased_at is None
 
 

@@ -18,6 +18,7 @@ async def test_two_notifiers_share_the_work_and_send_nothing_twice(
     bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert]
 ) -> None:
     """While one comes and one goes; each destination has one owner, whoever stored the alert."""
+    patient = {"send_timeout_ms": 20_000}  # no claim lapses because the machine is busy
     names = [f"d{n}" for n in range(6)]
     for name in names:
         await bench.destination(name, url=receiver.url)
@@ -31,9 +32,9 @@ async def test_two_notifiers_share_the_work_and_send_nothing_twice(
     async def all_arrived() -> None:
         await bench.until(lambda: len({one["id"] for one in receiver.messages}) == sent * len(names), within_s=60)
 
-    async with notifying():
+    async with notifying(**patient):
         await raise_some()
-        async with notifying():
+        async with notifying(**patient):
             await raise_some()
             await all_arrived()
         await raise_some()
@@ -51,11 +52,13 @@ async def test_what_another_stored_is_sent_at_once(
     for name in names:
         await bench.destination(name, url=receiver.url)
 
+    rare = {"notifier_poll_ms": 60_000, "send_timeout_ms": 20_000}
+
     async def sharing() -> bool:  # each has something to send, for a lane looks when it begins
         await bench.raise_(an_alert(destinations=names))
         return len(receiver.messages) > len(names)
 
-    async with notifying(notifier_poll_ms=60_000), notifying(notifier_poll_ms=60_000):
+    async with notifying(**rare), notifying(**rare):
         await bench.until(sharing)
         stored = [an_alert(destinations=names) for _ in range(9)]
         await bench.raise_(*stored)
