@@ -1,5 +1,7 @@
 # Every target sets up what it needs first: Python 3.11 to 3.13, make and the package registries are all it asks for.
 PYTHON ?= python3
+# How many processes test at a time, each against servers of its own; 0 for one after the other.
+JOBS ?= 0
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -35,7 +37,7 @@ demo: setup ## stream this machine's Debian packages and their changelogs throug
 	@./twinstream demo
 
 test: setup ## every test but the long ones, against real servers that it starts itself
-	@$(BIN)/python -m pytest -m "not long" $(ARGS)
+	@$(BIN)/python -m pytest -m "not long" --numprocesses $(JOBS) --no-loadscope-reorder $(ARGS)
 
 test-all: setup ## the long tests
 	@$(BIN)/python -m pytest -m long $(ARGS)

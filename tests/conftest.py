@@ -3,10 +3,12 @@
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import hypothesis
 import pytest
 import pytest_asyncio
+from xdist.scheduler import LoadFileScheduling
 
 from common.bootstrap import ensure_first_key
 from common.kafka.topics import ensure_topics
@@ -17,6 +19,22 @@ from localstack.issuer import Issuer, answering_issuer
 from localstack.profile import Profile
 from localstack.services import SERVICES, services
 from localstack.testing import Stack, running_servers
+
+# They ask for `running`, which is dear to start.
+SHARING = {f"tests/e2e/test_{name}.py" for name in ("cli", "counts", "lake", "notifying", "signals", "whole_way")}
+
+
+class ByFile(LoadFileScheduling):
+    """Of several processes that test at a time, each takes file after file; one takes all that share the product."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "product" if file in SHARING else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
+
 
 # A machine that is busy with other things is slow at any moment, and no test has a fault for that.
 hypothesis.settings.register_profile(

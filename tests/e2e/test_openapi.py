@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-SHORT = ("--max-examples", "10", "--no-shrink")
+SHORT = ("--max-examples", "5", "--no-shrink")
 LONG = ("--max-examples", "60")
 PHASES = "examples,coverage,fuzzing,stateful"
 

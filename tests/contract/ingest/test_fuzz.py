@@ -7,6 +7,7 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import httpx
 import psutil
@@ -15,7 +16,8 @@ import zstandard
 
 MIB = 1024 * 1024
 TOLD = {202, 207, 400, 409, 413, 415, 422, 429}
-MOST_BYTES = 64 * 1024  # of a body before it is compressed: twenty thousand refused records take their time
+# Of a body before it is compressed: twenty thousand refused records take their time.
+MOST_BYTES = {"short": 16 * 1024, "long": 64 * 1024}
 PATIENCE_S = 300
 SENDERS = 8
 SHORT_S = 5.0
@@ -45,11 +47,10 @@ ENCODINGS = [*[""] * 16, "gzip", "zstd", "identity", "br", "gzip, gzip", "\u00e9
 
 # What costs most to answer, sent by all at once before anything is measured: chance may do it late, and what the
 # allocator once had of the system it keeps.
-HEAVIEST = {
-    "content": b"{}\n" * (MOST_BYTES // 3),
-    "headers": {"content-type": "application/x-ndjson"},
-    "timeout": PATIENCE_S,
-}
+def heaviest(most_bytes: int) -> dict[str, Any]:
+    """A request of nothing but records that are refused."""
+    headers = {"content-type": "application/x-ndjson"}
+    return {"content": b"{}\n" * (most_bytes // 3), "headers": headers, "timeout": PATIENCE_S}
 
 
 Mutations = Sequence[Callable[[bytes], bytes]]
@@ -58,8 +59,8 @@ Mutations = Sequence[Callable[[bytes], bytes]]
 class Fuzzer:
     """Requests out of a seed: of the same seed, the same ones."""
 
-    def __init__(self, seed: int) -> None:
-        self._chance = random.Random(seed)
+    def __init__(self, seed: int, most_bytes: int) -> None:
+        self._chance, self._most_bytes = random.Random(seed), most_bytes
         self._mutations: Mutations = (self._flip, self._cut, self._insert, self._repeat)
 
     def request(self) -> tuple[str, bytes, dict[str, str]]:
@@ -77,7 +78,7 @@ class Fuzzer:
     def _body(self) -> bytes:
         body = self._chance.choice(SEEDS)
         for _ in range(self._chance.choice([0, 1, 1, 2, 4, 16])):
-            body = self._chance.choice(self._mutations)(body)[:MOST_BYTES]
+            body = self._chance.choice(self._mutations)(body)[: self._most_bytes]
         return body
 
     def _compressed(self, body: bytes, encoding: str) -> bytes:
@@ -105,9 +106,9 @@ class Fuzzer:
         return body[:first] + body[first:last] * self._chance.choice([2, 3, 50]) + body[last:]
 
 
-async def answers_to(client: httpx.AsyncClient, seed: int, seconds: float) -> Counter[int]:
+async def answers_to(client: httpx.AsyncClient, seed: int, most_bytes: int, seconds: float) -> Counter[int]:
     """Send for so long; how many answers there were of each status, all of which tell what they are."""
-    fuzzer, until, told = Fuzzer(seed), asyncio.get_running_loop().time() + seconds, Counter[int]()
+    fuzzer, until, told = Fuzzer(seed, most_bytes), asyncio.get_running_loop().time() + seconds, Counter[int]()
     while asyncio.get_running_loop().time() < until:
         path, body, headers = fuzzer.request()
         sent = {name: value.encode("utf-8") for name, value in headers.items()}
@@ -123,17 +124,19 @@ async def answers_to(client: httpx.AsyncClient, seed: int, seconds: float) -> Co
 async def test_whatever_a_body_holds_is_answered_and_forgotten(servers, tools, pytestconfig, length: str) -> None:
     """No answer of the server's own failing, and memory as flat as it was."""
     seconds = pytestconfig.getoption("--fuzz-seconds") if length == "long" else SHORT_S
-    settings, seed = await tools.fresh_settings(servers), secrets.randbits(32)
+    settings, seed, most_bytes = await tools.fresh_settings(servers), secrets.randbits(32), MOST_BYTES[length]
     async with tools.ready(settings, log_level="ERROR") as (started, client):
         memory = psutil.Process(started.pid).memory_info
         born = memory().rss
 
         async def send(share: float, first: int) -> Counter[int]:
-            senders = (answers_to(client, seed + first + n, seconds * share) for n in range(SENDERS))
+            senders = (answers_to(client, seed + first + n, most_bytes, seconds * share) for n in range(SENDERS))
             return sum(await asyncio.gather(*senders), Counter[int]())
 
         for _ in range(3):
-            await asyncio.gather(*(client.post("/v1/streams/a/records", **HEAVIEST) for _ in range(SENDERS)))
+            await asyncio.gather(
+                *(client.post("/v1/streams/a/records", **heaviest(most_bytes)) for _ in range(SENDERS))
+            )
         told = await send(WARM_SHARE, 0)
         warm = memory().rss
         told += await send(1 - WARM_SHARE, SENDERS)

@@ -33,10 +33,10 @@ async def added(service, topic: str, before: int) -> list[Any]:
     ("content_type", "encoding", "body"),
     [
         ("application/json", "identity", json.dumps(A).encode()),
-        ("application/json", "gzip", gzip.compress(json.dumps([A]).encode())),
+        ("application/json", "gzip", gzip.compress(json.dumps([A]).encode(), mtime=0)),
         ("application/json; charset=utf-8", "zstd", zstandard.compress(json.dumps(A).encode())),
         ("application/x-ndjson", "identity", ndjson(A) + b"\n"),
-        ("application/ndjson", "gzip", gzip.compress(ndjson(A))),
+        ("application/ndjson", "gzip", gzip.compress(ndjson(A), mtime=0)),
         ("application/jsonlines", "zstd", zstandard.compress(b"\n\n" + ndjson(A))),
     ],
 )

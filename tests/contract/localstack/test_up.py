@@ -127,8 +127,9 @@ def test_up_survives_its_own_kill(terminal: Terminal) -> None:
     """The next one stops what was left, starts anew and finds all data; `down` ends it in good order."""
     first = terminal.up()
     first.until_ready()
-    assert {process["process"] for process in terminal.processes()} >= ALL
-    assert {process["state"] for process in terminal.processes()} == {"ready"}
+    processes = terminal.processes()
+    assert {process["process"] for process in processes} >= ALL
+    assert {process["state"] for process in processes} == {"ready"}
     send_and_find(terminal.profile, "a-1")
 
     second = terminal.run("up")
