@@ -34,10 +34,9 @@ class Secured:
     def settings(self, **changed: object) -> AggregatesSettings:
         """Those that are right, but for what is changed; they have every server in them."""
         stores = {name.removeprefix(PREFIX).lower(): value for name, value in self.profile.stores().items()}
-        soon = {"mongo_timeout_ms": 1000, "redis_timeout_ms": 1000}  # who is away is, on this machine, away at once
-        return AggregatesSettings(**{**stores, **soon, "mongo_database": DATABASE, **changed})
+        return AggregatesSettings(**{**stores, "mongo_database": DATABASE, **changed})
 
-    async def process(self, module: str, changed: Mapping[str, str], within_s: float = 60) -> Ended:
+    async def process(self, module: str, changed: Mapping[str, str], within_s: float = 240) -> Ended:
         """A process of ours that cannot start."""
         environment = {**os.environ, **self.profile.environment(), **changed}
         process = await asyncio.create_subprocess_exec(
