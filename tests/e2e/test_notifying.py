@@ -171,7 +171,7 @@ async def test_a_rule_made_in_one_request_is_told_of_within_a_second(shop: Shop,
     await shop.open()
     for name in shop.destinations:  # the notifier has them
         assert (await shop.call("POST", f"/v1/destinations/{name}/test"))["state"] == "delivered"
-    took, deadline = list[tuple[float, float]](), time.monotonic() + WITHIN_S
+    took, deadline = list[tuple[float, float]](), time.monotonic() + 2 * WITHIN_S
     while len(took) < SEVERAL or max(map(statistics.median, zip(*took[-SEVERAL:], strict=True))) >= 1.0:
         assert time.monotonic() < deadline, took
         await asyncio.sleep(SLACK_PACE_S)

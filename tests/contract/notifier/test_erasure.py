@@ -41,7 +41,7 @@ async def test_what_was_told_keeps_no_more_than_that_it_was(
 async def test_what_has_not_left_is_told_to_nobody(
     bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
 ) -> None:
-    """Whether it waits for its digest, which goes without it, or for its next attempt."""
+    """Whether it waits for its digest, which goes without it, or for its next attempt, by itself or in a digest."""
     receiver.answer = lambda message: web.Response(status=500 if message["id"].endswith("-down") else 200)
     await bench.destination("ops", url=receiver.url)
     await bench.destination("down", url=receiver.url)
@@ -58,11 +58,18 @@ async def test_what_has_not_left_is_told_to_nobody(
         await until_erased(bench, first, held[0])
         tried = len([one for one in receiver.messages if one["id"].endswith("-down")])
         clock.advance(ms=60_000)
-        await bench.until(lambda: digests(receiver))
+        await bench.until(lambda: digests(receiver, "ops"))
         await bench.until(lambda: bench.count("erased", 3))
-    (digest,) = digests(receiver)
+        await bench.until(lambda: bench.count("pending", 1))  # the other destination's digest has failed
+        await bench.erase("b-2", 9)
+        await until_erased(bench, held[1])
+        receiver.answer = None
+        clock.advance(ms=10_000)
+        await bench.until(lambda: len(digests(receiver, "down")) == 2)
+    (digest,), (_, retried) = digests(receiver, "ops"), digests(receiver, "down")
     assert {one["record"]["unique_identifier"] for one in digest["data"]["alerts"]} == {"b-2", "b-3"}
-    assert digest["data"]["digest"]["total"] == 2
+    assert [one["record"]["unique_identifier"] for one in retried["data"]["alerts"]] == ["b-3"]
+    assert [one["data"]["digest"]["total"] for one in (digest, retried)] == [2, 1]
     down = [one for one in receiver.messages if one["id"].endswith("-down") and one["type"] == "alert.fired"]
     assert len(down) == tried == 1
 
@@ -112,8 +119,8 @@ async def test_an_erased_alert_is_not_sent_again_by_hand(
     assert len(receiver.messages) == 1
 
 
-def digests(receiver: Any) -> list[Any]:
-    return [one for one in receiver.messages if one["id"].endswith("-ops") and one["type"] == "alert.digest"]
+def digests(receiver: Any, destination: str) -> list[Any]:
+    return [one for one in receiver.messages if one["id"].endswith(destination) and one["type"] == "alert.digest"]
 
 
 def texts(receiver: Any) -> list[str]:
