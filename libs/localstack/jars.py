@@ -1,4 +1,4 @@
-"""Kafka's jars: exactly the locked ones, fetched from Maven repositories into the user's local one.
+"""Jars, Kafka's first of all: exactly the locked ones, fetched from Maven repositories into the user's local one.
 
 The lock names each jar with its size and SHA-256, so that nothing has to be resolved at a start and nothing else can
 be run. A jar is moved into the local repository, which other tools share, only once it is whole and the right one.
@@ -128,12 +128,12 @@ class _Download:
                 self._count(jar)
                 return
         self._stop.set()  # the others need not finish
-        raise CannotStart(f"Kafka's jar {jar.coordinate} cannot be had: {problem}")
+        raise CannotStart(f"the jar {jar.coordinate} cannot be had: {problem}")
 
     def _attempt(self, jar: Jar) -> str:
         """What went wrong; empty when the jar is in its place."""
         if self._stop.is_set():
-            raise CannotStart("fetching Kafka's jars was interrupted")
+            raise CannotStart("fetching jars was interrupted")
         with self._staging() as folder:
             try:
                 file = self._resolve(jar, folder)
@@ -154,7 +154,7 @@ class _Download:
             folder = TemporaryDirectory(prefix=".fetching-", dir=self._repository)
         except OSError as error:
             raise CannotStart(
-                f"cannot keep Kafka's jars in {self._repository}: {error.strerror}; M2_REPO names another folder"
+                f"cannot keep jars in {self._repository}: {error.strerror}; M2_REPO names another folder"
             ) from error
         with folder as name:
             yield Path(name)
