@@ -69,13 +69,13 @@ def _alert(alert: StoredAlert) -> Iterator[Block]:
     yield from _contexts(_about(record, alert))
     others = [span for span in alert.matches if span.field != "text"]
     if others:
-        yield from _contexts("also in " + ", ".join(f"{span.field}: {escaped(span.text)}" for span in others))
+        yield from _contexts("also in " + ", ".join(f"{span.field}: {span.text}" for span in others))
 
 
 def _about(record: dict[str, Any], alert: StoredAlert) -> str:
     parent = f" of A {record['Stream_A_unique_identifier']}" if "Stream_A_unique_identifier" in record else ""
     what = f"{alert.stream.upper()} {record['unique_identifier']}{parent}"
-    return f"{escaped(what)} | number {_plain(record['number'])} | {record['event_time']} | alert {alert.id}"
+    return f"{what} | number {_plain(record['number'])} | {record['event_time']} | alert {alert.id}"
 
 
 def _plain(number: float) -> str:
@@ -212,4 +212,6 @@ def _context(text: str) -> Block:
 
 
 def _contexts(text: str) -> Iterator[Block]:
-    return (_context(chunk) for chunk in _chunks(text))
+    """`text` in as many blocks as it takes: escaped piece by piece, so that none ends within an escape."""
+    step = MAX_CHARACTERS // len("&amp;")
+    return (_context(escaped(text[start : start + step])) for start in range(0, len(text), step))

@@ -1,5 +1,7 @@
 """What Slack is sent: everything, marked, literal, and within its limits."""
 
+import html
+import re
 import secrets
 from typing import Any
 
@@ -81,6 +83,16 @@ def test_what_stands_in_markup_is_escaped() -> None:
     assert escaped("<!here> & co") == "&lt;!here&gt; &amp; co"
     (message,) = slack_messages(a_delivery(), [an_alert("x", rule="a<b>&c")])
     assert message["text"] == ":warning: *a&lt;b&gt;&amp;c* (warning)"
+
+
+def test_no_escape_is_cut_in_two() -> None:
+    """However long what is escaped is."""
+    found = "&<>" * 500
+    (message,) = slack_messages(a_delivery(), [an_alert("", matches=(Span("note", 0, 1_500, found, "?"),))])
+    contexts = [block["elements"][0]["text"] for block in message["blocks"] if block["type"] == "context"]
+    assert "".join(map(html.unescape, contexts)).endswith(f"also in note: {found}")
+    assert all(len(text) <= MAX_CHARACTERS and not re.search("&(?!amp;|lt;|gt;)", text) for text in contexts)
+    assert len(contexts) > 2
 
 
 @pytest.mark.parametrize("letter", ["a", "é", "👍", "ש"])
