@@ -27,7 +27,8 @@ log = structlog.get_logger()
 KEPT_MS: Final = 24 * 60 * 60 * 1000
 LEASE_MS: Final = 300_000  # longer than a request takes; who outlives it meets a successor that writes the same
 MAX_KEY_CHARACTERS: Final = 255
-# An answer to 100k refused records has 15 MB; compressed, what is kept for a day is a small part of it.
+# An answer to 100k refused records has 15 MB, compressed 0.2 MB. At worst, where each refusal repeats a random name,
+# what is kept for a day is 5.7 MB of 26 MB: less than what was sent.
 _WORTH_IT: Final = 1024
 _LARGE: Final = 256 * 1024  # compressed in a thread: up to here that takes less than a millisecond
 
