@@ -8,19 +8,17 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 import lake_workload as workload
-import msgspec
+import lake_writing
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 from harness.figures import Figure, figure, paired
+from spark_questions import Question, spark
 
 from common.clock import ManualClock, SystemClock
-from common.contracts import RecordB, Stream
+from common.contracts import Stream
 from common.settings import LakeSettings
 from lake.maintenance.expiry import Expiry, Keep
 from lake.maintenance.latest import LatestTables
 from lake.writer.log_table import LogTable
-from lake.writer.rows import read
 from twinstream_lake.catalog import Catalog
 from twinstream_lake.engine import Engine
 from twinstream_lake.lake import open_lake
@@ -28,55 +26,28 @@ from twinstream_lake.layout import latest_name
 from twinstream_lake.pins import pin
 
 ROUNDS = 5
-COMMIT_ROWS = 50_000
+WRITTEN_ROWS = 200_000
 COMMITS_OF_A_DAY = 288
 COMMITS_OF_AN_HOUR = 12
 ROWS_OF_A_COMMIT = 500  # what is in it does not matter to what a commit costs beyond it
 APPEND_ROWS = 250_000
-AIM_RATE, AIM_DAY, AIM_QUESTION = 100_000, 2.0, 1.2
+AIM_DAY, AIM_QUESTION = 2.0, 1.2
 
 TOP = "SELECT Stream_A_unique_identifier, count(*) AS n FROM {} GROUP BY ALL ORDER BY n DESC, 1 LIMIT 10"
 
 
 async def run(*, quick: bool) -> list[Figure]:
-    rounds = 2 if quick else ROUNDS
-    figures = await _writing(rounds, 5_000 if quick else COMMIT_ROWS)
+    figures = await lake_writing.measured(2 if quick else ROUNDS, 20_000 if quick else WRITTEN_ROWS)
     figures += _day(24 if quick else COMMITS_OF_A_DAY)
-    for millions in (0.1,) if quick else (1, 10):
-        figures += await _questions(rounds, int(millions * 1_000_000))
+    with spark() as in_spark:
+        for millions, rounds in [(0.1, 2)] if quick else [(1, ROUNDS), (10, 3)]:
+            figures += await _questions(rounds, int(millions * 1_000_000), in_spark)
     return figures
 
 
 def _lake(folder: str) -> tuple[LakeSettings, Catalog]:
     settings = LakeSettings(lake_catalog_uri=f"sqlite:///{folder}/catalog.db", lake_warehouse=f"{folder}/warehouse")
     return settings, Catalog(settings)
-
-
-async def _writing(rounds: int, count: int) -> list[Figure]:
-    """Decode, hash and commit, against decode and write a file; reading from Kafka, the same for both, is left out."""
-    entries = workload.entries(count)
-    with TemporaryDirectory() as folder:
-        _, catalog = _lake(folder)
-        table = LogTable(catalog, Stream.B)
-        table.prepare()
-
-        def writing() -> None:
-            believed = table.positions()
-            table.append([read(Stream.B, 0, entries).batch], believed, {0: believed.get(0, 0) + count})
-
-        def bare() -> None:
-            decoder = msgspec.json.Decoder(RecordB)
-            records = [decoder.decode(entry.value) for entry in entries]
-            names = ("id", "a_id", "number", "text", "event_time", "ingested_at")
-            columns = {name: pa.array([getattr(record, name) for record in records]) for name in names}
-            columns["offset"] = pa.array([entry.offset for entry in entries])
-            pq.write_table(pa.table(columns), Path(folder) / "bare.parquet", compression="zstd")
-
-        measured, _, ratios = await paired(rounds, _rate(writing, count), _rate(bare, count))
-    return [
-        figure("written", "rows/s", measured, aim=AIM_RATE),
-        figure("written, of a bare loop, Kafka left out of both", "ratio", ratios),
-    ]
 
 
 def _day(commits: int) -> list[Figure]:
@@ -104,7 +75,7 @@ def _day(commits: int) -> list[Figure]:
     ]
 
 
-async def _questions(rounds: int, count: int) -> list[Figure]:
+async def _questions(rounds: int, count: int, in_spark: Question | None) -> list[Figure]:
     """The ten A with most B, of log, latest and fresh view, against bare DuckDB on the very files."""
     size = f"{count / 1_000_000:g}M rows"
     with TemporaryDirectory() as folder:
@@ -129,6 +100,11 @@ async def _questions(rounds: int, count: int) -> list[Figure]:
             figures.append(figure(f"top 10 of {name}, {size} / bare DuckDB", "ratio", ratios, better="lower", aim=aim))
             _, _, others = await paired(rounds, _seconds(_polars(files)), bare)
             figures.append(figure(f"top 10 of {name} in Polars, {size} / bare DuckDB", "ratio", others, better="lower"))
+            if in_spark is not None:
+                duckdb_s, spark_s = _wall(_bare(files)), in_spark(files, TOP)
+                _, _, sparks = await paired(rounds, spark_s, duckdb_s)
+                about = f"top 10 of {name} in Spark, {size} / bare DuckDB, by the clock"
+                figures.append(figure(about, "ratio", sparks, better="lower"))
         _, _, fresh = await paired(
             rounds, _seconds(_asked(lake.connection, TOP.format("b"))), _seconds(_bare(pins.latest.files))
         )
@@ -164,15 +140,6 @@ def _polars(files: tuple[str, ...]) -> Callable[[], object]:
     return lambda: frame.sort(["n", column], descending=[True, False]).head(10).collect()
 
 
-def _rate(work: Callable[[], object], count: int) -> Callable[[], Awaitable[float]]:
-    seconds = _seconds(work)
-
-    async def measure() -> float:
-        return count / await seconds()
-
-    return measure
-
-
 def _seconds(work: Callable[[], object]) -> Callable[[], Awaitable[float]]:
     """Seconds of this process's processors, for the machine is shared."""
 
@@ -180,5 +147,16 @@ def _seconds(work: Callable[[], object]) -> Callable[[], Awaitable[float]]:
         started = time.process_time()
         work()
         return time.process_time() - started
+
+    return measure
+
+
+def _wall(work: Callable[[], object]) -> Callable[[], Awaitable[float]]:
+    """Seconds by the clock, beside what runs in other processes."""
+
+    async def measure() -> float:
+        started = time.perf_counter()
+        work()
+        return time.perf_counter() - started
 
     return measure

@@ -58,7 +58,7 @@ async def run(*, quick: bool) -> list[Figure]:
     server = await asyncio.get_running_loop().create_server(lambda: Receiver(received), "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     async with running_product(["ingest", "query_api", "scan", "notifier"]) as product:
-        await _open(product, url)
+        await open_webhook(product, url)
         await _journeys(product, received, PER_SECOND * (1 if quick else WARM_SECONDS), seed=1)
         seconds = await _journeys(product, received, PER_SECOND * (3 if quick else SECONDS), seed=2)
         count = 200 if quick else ALERTS_AT_ONCE
@@ -78,7 +78,7 @@ async def run(*, quick: bool) -> list[Figure]:
     ]
 
 
-async def _open(product: Product, url: str) -> None:
+async def open_webhook(product: Product, url: str) -> None:
     """A destination and a rule, in force before anything is measured."""
     base = product.stack.profile.url("query_api")
     async with httpx.AsyncClient(base_url=base, headers=product.headers, timeout=30) as http:

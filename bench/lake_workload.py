@@ -53,10 +53,10 @@ def batches(first: int, last: int, total: int, size: int) -> Iterator[pa.Table]:
         yield rows(start, min(last, start + size), total)
 
 
-def entries(count: int) -> list[Entry]:
-    """The same as messages of partition 0."""
+def entries(first: int, last: int, total: int) -> list[Entry]:
+    """The same as messages of a partition."""
     made = []
-    for offset, row in enumerate(rows(0, count, count).to_pylist()):
+    for offset, row in enumerate(rows(first, last, total).to_pylist(), first):
         record = RecordB(
             id=row["unique_identifier"],
             a_id=row["Stream_A_unique_identifier"],
