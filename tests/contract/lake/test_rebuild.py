@@ -86,7 +86,7 @@ async def held(replay: Replay) -> dict[Partition, list[Entry]]:
     found: dict[Partition, list[Entry]] = {partition: [] for partition in PARTITIONS}
     for partition in PARTITIONS:
         start, end = await replay.bounds(partition)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while len(found[partition]) < end - start:
                 found[partition] += await replay.read(partition, start + len(found[partition]), 10_000)
     return found
@@ -114,7 +114,7 @@ async def lost(feed, lake, eventually) -> AsyncIterator[Lost]:
     LogTable(lake.catalog, Stream.B).prepare()
     await feed.send(Stream.B, history(240, chance))
     async with feed.writing(lake_commit_rows=50):
-        await eventually(lambda: lake.count() == 240)
+        await eventually(lambda: lake.count() == 240, 120)
     before = await held(replay)
     await cut(feed, {partition: entries[-1].offset + 1 for partition, entries in before.items()})
     await feed.send(Stream.B, history(60, chance))
@@ -138,7 +138,7 @@ async def take_in(lost: Lost, store: DocumentStore) -> None:
     stop = asyncio.Event()
     running = asyncio.create_task(loop.run(stop))
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while True:
                 positions = await worker.positions(PARTITIONS)
                 if all(positions.get(one, 0) > entries[-1].offset for one, entries in lost.ever.items()):
