@@ -1,6 +1,5 @@
 """`twinstream audit`: do log, documents, windows and lake say the same?"""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +11,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from common.errors import CannotStart
-from localstack.profile import profile_from_environment
 from twinstream.console import JsonFlag, err, out, printable, wants_json, write_json
-from twinstream.errors import CliError
+from twinstream.environment import environment_with
 
 _DISAGREE: Final = 1
 _LEFT_OUT: Final = 3
@@ -61,7 +58,7 @@ def audit(
 
     The exit status is 1 when they disagree, and 3 when they do not but something could not be compared.
     """
-    environment = _environment({} if ids is None else {"TWINSTREAM_LAKE_AUDIT_IDS": str(ids)})
+    environment = environment_with({} if ids is None else {"TWINSTREAM_LAKE_AUDIT_IDS": str(ids)})
     lines: list[Line] = []
     statuses: list[int] = []
     for module in _MODULES.values() if what is None else [_MODULES[what]]:
@@ -102,13 +99,6 @@ def _event(raw: bytes) -> dict[str, Any]:
         return msgspec.json.decode(raw, type=dict[str, Any])
     except msgspec.MsgspecError:
         return {}
-
-
-def _environment(more: dict[str, str]) -> dict[str, str]:
-    try:
-        return {**profile_from_environment().environment(), **os.environ, **more}
-    except CannotStart as error:
-        raise CliError("It cannot start", str(error)) from error
 
 
 def _worst(statuses: list[int]) -> int:

@@ -14,7 +14,7 @@ import typer
 from rich.text import Text
 
 from common.errors import CannotStart, TryLater
-from common.settings import load
+from common.settings import load, secret_files
 from localstack.profile import profile_from_environment
 from twinstream.console import err
 from twinstream.errors import CliError
@@ -58,9 +58,10 @@ def _settings() -> "ArchiveSettings":
     from archive.archive import ArchiveSettings  # noqa: PLC0415
 
     try:
-        local = profile_from_environment()
+        local, elsewhere = profile_from_environment(), secret_files()
         for name, address in (("KAFKA_BOOTSTRAP", local.kafka_bootstrap), ("MONGO_URI", local.mongo_uri)):
-            os.environ.setdefault(f"TWINSTREAM_{name}", address)
+            if (variable := f"TWINSTREAM_{name}") not in elsewhere:
+                os.environ.setdefault(variable, address)
         return load(ArchiveSettings)
     except CannotStart as error:
         raise CliError("A setting does not fit", str(error)) from error

@@ -1,6 +1,5 @@
 """`twinstream rebuild`: what was derived from the log is derived anew."""
 
-import os
 import subprocess
 import sys
 from enum import StrEnum
@@ -8,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-from common.errors import CannotStart
-from common.settings import secret_files
-from localstack.profile import profile_from_environment
-from twinstream.errors import CliError
+from twinstream.environment import environment_with
 
 
 class Derived(StrEnum):
@@ -56,11 +52,6 @@ def rebuild(
 
 def _run(module: str, **settings: str) -> None:
     """Run a service's module where `up` would: it reads the same settings, and logs what it does."""
-    try:
-        local, told = profile_from_environment().environment(), os.environ.keys() | secret_files()
-        elsewhere = {**os.environ, **settings}
-        environment = {**{name: value for name, value in local.items() if name not in told}, **elsewhere}
-    except CannotStart as error:
-        raise CliError("It cannot start", str(error)) from error
+    environment = environment_with(settings)
     ended = subprocess.run([sys.executable, "-m", module], env=environment, check=False)  # noqa: S603  # our own
     raise typer.Exit(ended.returncode)

@@ -2,15 +2,16 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from bson import json_util
-from pymongo import ASCENDING, AsyncMongoClient, InsertOne, WriteConcern
-from pymongo.errors import BulkWriteError, ConfigurationError, OperationFailure, PyMongoError
+from pymongo import ASCENDING, InsertOne, WriteConcern
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from common.analytics import SAVED
 from common.contracts import Collections
-from common.errors import CannotStart, TryLater, unfit_secret
+from common.errors import CannotStart, TryLater
+from common.mongo import client_of, is_refusal
 from common.settings import MongoSettings
 
 KEPT: Final = (Collections.ALERTS, Collections.DELIVERIES, Collections.REJECTED, SAVED)
@@ -22,22 +23,13 @@ destinations do is found out again, and results of queries are gone within a day
 """
 
 _DUPLICATE: Final = 11000
-_NOT_LET_IN: Final = {13, 18}  # Unauthorized, AuthenticationFailed
 
 
 class DocumentArchive:
     """Reads and puts back documents; an id that is there stays as it is."""
 
     def __init__(self, settings: MongoSettings) -> None:
-        try:
-            self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-                settings.mongo_uri.get_secret_value(),
-                timeoutMS=settings.mongo_timeout_ms,
-                serverSelectionTimeoutMS=settings.mongo_timeout_ms,
-                appname="twinstream backup",
-            )
-        except (PyMongoError, ValueError) as error:  # a bad port is a ValueError
-            raise CannotStart(unfit_secret("TWINSTREAM_MONGO_URI", error)) from None
+        self._client = client_of(settings, "backup")
         self._database = self._client[settings.mongo_database]
 
     async def close(self) -> None:
@@ -77,7 +69,6 @@ def _translated(doing: str) -> Iterator[None]:
     try:
         yield
     except PyMongoError as error:
-        code = error.code if isinstance(error, OperationFailure) else None
-        if isinstance(error, ConfigurationError) or code in _NOT_LET_IN:
-            raise CannotStart(f"MongoDB refused {doing}: {error}") from error
+        if is_refusal(error):
+            raise CannotStart(f"MongoDB refused {doing}: {error}", "not_let_in") from error
         raise TryLater(f"MongoDB did not take part in {doing}: {type(error).__name__}") from error

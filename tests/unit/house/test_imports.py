@@ -1,6 +1,7 @@
 """The rules of the house: who may import whom, and who alone may talk to a driver."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -146,3 +147,23 @@ def test_the_halves_of_signals_know_each_other_by_the_log_alone(half: str, other
     """Each is a process of its own, which lags, stops and scales alone."""
     found = [path.name for path in sources(SERVICES["signals"] / half) if other in path.read_text()]
     assert found == []
+
+
+# What connects, and the one place that tells it how: by TLS, with a login, to a cluster.
+CONNECTS = {
+    r"AsyncMongoClient\(": "libs/common/mongo.py",
+    r"\bRedis(Cluster)?(\(|\.from_url\()": "libs/windows/connection.py",
+    r"AIOKafka(Consumer|Producer|AdminClient)\((?!\s*\*\*client_options\()": "",
+}
+
+
+@pytest.mark.parametrize("connecting", sorted(CONNECTS))
+def test_whatever_connects_is_told_how_in_one_place(connecting: str) -> None:
+    """A client that is made elsewhere would speak in the open where all others speak TLS."""
+    found = {
+        str(path.relative_to(ROOT))
+        for folder in ("libs", "services", "cli")
+        for path in sources(ROOT / folder)
+        if re.search(connecting, path.read_text()) and "localstack" not in path.parts
+    }
+    assert found - {CONNECTS[connecting]} == set()
