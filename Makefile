@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo spark test test-all check format bench lock
+.PHONY: help setup up down demo spark test test-all check audit format bench lock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -60,6 +60,9 @@ check: setup ## lint, formatting, types and the rules of the house
 
 bench: setup ## measure: ratios against a ceiling of the same run (ARGS="ingest --keep", ARGS=--quick)
 	@$(BIN)/python bench $(ARGS)
+
+audit: setup ## ask for known vulnerabilities of what is locked; fails where no advisories can be had
+	@$(BIN)/uv tool run pip-audit --strict --require-hashes --disable-pip -r requirements/all.txt
 
 format: setup ## let ruff mend what it can
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
