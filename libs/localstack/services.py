@@ -45,5 +45,6 @@ def _service(profile: Profile, name: str) -> Process:
         # One of each service, and always the same one: a worker that is started again has its partitions at once, and
         # need not wait until the one that was killed has been silent for long enough.
         environment={"TWINSTREAM_INSTANCE": "local", **profile.environment()},
+        start_within_s=120,  # nine at once may take that on a busy machine
         stop_within_s=40,
     )

@@ -64,7 +64,7 @@ def _heeding_signals(work: asyncio.Task[None], supervisor: Supervisor, screen: S
     loop = asyncio.get_running_loop()
 
     def stop(number: signal.Signals) -> None:
-        if not work.done():
+        if not work.done() and not work.cancelling():
             screen.say(Text("Stopping; Ctrl-C again kills.", style="yellow"))
             work.cancel()
         elif number == signal.SIGINT:
