@@ -19,6 +19,7 @@ from common.clock import SystemClock
 from common.contracts import Stream
 
 INTERRUPTED = 130
+PATIENCE_S = 300  # queries give way to all that runs on this machine
 STATEMENT = (
     "select unique_identifier, {parent}number, text, event_time, ingested_at, first_seen from {stream} "
     "where unique_identifier like $like order by 1"
@@ -33,10 +34,10 @@ class Analyst:
         self.url = f"{client.product.query_url}/v1/analytics/queries"
 
     async def ask(self, sql: str, **fields: Any) -> dict[str, Any]:
-        answer = await self.client.http.post(self.url, json={"sql": sql, **fields})
+        answer = await self.client.http.post(self.url, json={"sql": sql, "timeout_seconds": PATIENCE_S, **fields})
         assert answer.status_code == httpx.codes.ACCEPTED, answer.text
         query = answer.json()
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(PATIENCE_S):
             while query["state"] in {"queued", "running"}:
                 await asyncio.sleep(0.1)
                 query = (await self.client.http.get(f"{self.url}/{query['id']}")).json()
@@ -75,7 +76,7 @@ async def test_the_lake_says_what_the_lookups_say(client, analyst, running) -> N
     counting = "select (select count(*) from a_log where unique_identifier like $like), count(*) from b_log "
     counting += "where unique_identifier like $like"
     like = {"like": f"{mark}%"}
-    async with asyncio.timeout(180):
+    async with asyncio.timeout(PATIENCE_S):
         while await analyst.rows(counting, parameters=like) != [[30, 200]]:
             await asyncio.sleep(0.2)
     for stream, ids in ((Stream.A, 30), (Stream.B, 60)):
@@ -90,7 +91,9 @@ async def test_the_lake_says_what_the_lookups_say(client, analyst, running) -> N
     top += "group by 1 order by n desc, 1 limit 10"
     by_http = await analyst.rows(top, parameters=like)
     assert by_http[0] == [f"{mark}-a0", 2]
-    said = await asyncio.to_thread(_command, running, "sql", top, "--param", f"like={mark}%", "--format", "csv")
+    said = await asyncio.to_thread(
+        _command, running, "sql", top, "--param", f"like={mark}%", "--format", "csv", "--timeout", "300"
+    )
     assert [[one, int(n)] for one, n in list(csv.reader(io.StringIO(said)))[1:]] == by_http
     # All that any test has sent so far, in all four.
     said = await asyncio.to_thread(_command, running, "audit")
@@ -157,6 +160,6 @@ def _environment(running: Any) -> dict[str, str]:
 
 def _command(running: Any, *words: str) -> str:
     command = [sys.executable, "-m", "twinstream", *words]
-    ran = subprocess.run(command, env=_environment(running), capture_output=True, check=False, timeout=120)  # noqa: S603
+    ran = subprocess.run(command, env=_environment(running), capture_output=True, check=False, timeout=PATIENCE_S)  # noqa: S603
     assert ran.returncode == 0, (ran.stdout + ran.stderr).decode()
     return ran.stdout.decode()
