@@ -58,7 +58,8 @@ def audit(
 
     The exit status is 1 when they disagree, and 3 when they do not but something could not be compared.
     """
-    environment = environment_with({} if ids is None else {"TWINSTREAM_LAKE_AUDIT_IDS": str(ids)})
+    more = {} if ids is None else {"TWINSTREAM_LAKE_AUDIT_IDS": str(ids)}
+    environment = environment_with({"TWINSTREAM_LOG_LEVEL": "INFO", **more})  # what it finds is read from its log
     lines: list[Line] = []
     statuses: list[int] = []
     for module in _MODULES.values() if what is None else [_MODULES[what]]:

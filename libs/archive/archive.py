@@ -57,7 +57,7 @@ async def restore(settings: ArchiveSettings, path: Path) -> Restored:
     held, put = check(path), Counter[str]()
     async with _connected(settings) as (control, documents):
         for lot in _lots(_of(path, CONTROL)):
-            put[CONTROL] += await control.put([(item.control or "", bytes(item.value)) for item in lot])
+            put[CONTROL] += await control.put([(item.control or "", item.entry) for item in lot])
         for name in reversed(KEPT):
             for lot in _lots(_of(path, name)):
                 put[name] += await documents.put(name, [bytes(item.document).decode() for item in lot])
@@ -68,6 +68,7 @@ async def restore(settings: ArchiveSettings, path: Path) -> Restored:
 async def _connected(settings: ArchiveSettings) -> AsyncIterator[tuple[RawControl, DocumentArchive]]:
     control, documents = RawControl(settings), DocumentArchive(settings)
     try:
+        await documents.start()
         await control.start()
         yield control, documents
     finally:

@@ -1,8 +1,8 @@
 """The documents that nothing else holds: the only importer of MongoDB's driver here, which translates its errors."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from bson import json_util
 from pymongo import ASCENDING, InsertOne, WriteConcern
@@ -11,7 +11,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 from common.analytics import SAVED
 from common.contracts import Collections
 from common.errors import CannotStart, TryLater
-from common.mongo import client_of, is_refusal
+from common.mongo import check_mongo, client_of, is_refusal
 from common.settings import MongoSettings
 
 KEPT: Final = (Collections.ALERTS, Collections.DELIVERIES, Collections.REJECTED, SAVED)
@@ -23,14 +23,25 @@ destinations do is found out again, and results of queries are gone within a day
 """
 
 _DUPLICATE: Final = 11000
+_PAGE: Final = 1_000
 
 
 class DocumentArchive:
     """Reads and puts back documents; an id that is there stays as it is."""
 
     def __init__(self, settings: MongoSettings) -> None:
+        self._settings = settings
         self._client = client_of(settings, "backup")
         self._database = self._client[settings.mongo_database]
+
+    async def start(self) -> None:
+        """Make sure that MongoDB lets us in.
+
+        Raises:
+            TryLater: it is away.
+            CannotStart: it does not.
+        """
+        await check_mongo(self._client, self._settings)
 
     async def close(self) -> None:
         await self._client.close()
@@ -42,9 +53,16 @@ class DocumentArchive:
             TryLater: MongoDB is away.
             CannotStart: MongoDB does not let us in; so with all that follows here.
         """
-        with _translated("a backup"):
-            async for one in self._database[collection].find().sort("_id", ASCENDING):
+        # In pages, each a query of its own: one cursor's time on the server would count against a single timeout.
+        last: dict[str, Any] = {}
+        while page := await self._page(collection, last):
+            for one in page:
                 yield json_util.dumps(one, json_options=json_util.CANONICAL_JSON_OPTIONS)
+            last = {"_id": {"$gt": page[-1]["_id"]}}
+
+    async def _page(self, collection: str, where: Mapping[str, Any]) -> list[dict[str, Any]]:
+        with _translated("a backup"):
+            return await self._database[collection].find(where).sort("_id", ASCENDING).limit(_PAGE).to_list()
 
     async def put(self, collection: str, documents: Sequence[str]) -> int:
         """Store those whose ids are not there; returns how many.

@@ -2,6 +2,7 @@
 
     {"archive": 1, "version": "0.1.0", "made_at": "2026-11-26T02:00:00.000Z"}
     {"control": "rule/refunds", "value": {...}}         as it stands in the log, whatever version wrote it
+    {"control": "rule/x", "raw": "Z2FyYmFnZQ=="}        one that is no JSON, in base64
     {"collection": "alerts", "document": {...}}         MongoDB's Extended JSON, canonical: every type comes back
     {"end": {"control": 1, "alerts": 1}}
 
@@ -38,8 +39,14 @@ class Item(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     control: str | None = None
     value: msgspec.Raw = msgspec.Raw()
+    raw: bytes | None = None
     collection: str | None = None
     document: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def entry(self) -> bytes:
+        """The value of an entry of control, byte by byte."""
+        return bytes(self.value) if self.raw is None else self.raw
 
     @property
     def counted_as(self) -> str:
@@ -51,8 +58,16 @@ class _End(msgspec.Struct, kw_only=True):
 
 
 def entry(key: str, value: bytes) -> Item:
-    """An entry of control."""
-    return Item(control=key, value=msgspec.Raw(value))
+    """An entry of control; control keeps what it cannot read, so a value may be anything."""
+    return Item(control=key, value=msgspec.Raw(value)) if _fits_a_line(value) else Item(control=key, raw=value)
+
+
+def _fits_a_line(value: bytes) -> bool:
+    try:
+        whole = bytes(msgspec.json.decode(value, type=msgspec.Raw)) == value  # no blanks around it, which would be lost
+    except UNREADABLE:
+        return False
+    return whole and b"\n" not in value
 
 
 def document(collection: str, extended: str) -> Item:

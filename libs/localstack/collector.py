@@ -42,9 +42,10 @@ class Collector(ThreadingHTTPServer):
         self.headers.append(headers)
 
     def spans(self) -> list[Sent]:
-        """All spans, in the order of their coming."""
+        """All spans, in the order of their coming; what came again, for its answer was late, is there once."""
         found = [one for request in list(self._requests) for one in getattr(request, "resource_spans", ())]
-        return [Sent(_service(one), span) for one in found for scope in one.scope_spans for span in scope.spans]
+        sent = [Sent(_service(one), span) for one in found for scope in one.scope_spans for span in scope.spans]
+        return list({one.what.span_id: one for one in sent}.values())
 
     def metrics(self) -> dict[tuple[str, str], Any]:
         """By service and name, as they were told last."""

@@ -11,7 +11,6 @@ written only so that the usual tools show the lag. Errors tell the loop what to 
 import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -130,8 +129,7 @@ class BatchLoop:
         """Let a little come together before the next read; what comes after a silence is read at once all the same."""
         wait_s = began + self._settings.pace_ms / 1000 - now()
         if wait_s > 0:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), wait_s)
+            await pause(stop, wait_s)
 
     # --- placing: from where to read ------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from common.spans import Kind, Span
 SCOPE: Final = InstrumentationScope("twinstream", version("twinstream"))
 
 _TIMEOUT_S: Final = 5.0
+_FAREWELL_S: Final = 3.0
 _SPANS_EVERY_MS: Final = 2_000
 _KINDS: Final = {Kind.SERVER: SpanKind.SERVER, Kind.CONSUMER: SpanKind.CONSUMER}
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
@@ -56,8 +57,11 @@ class Exporter:
     def close(self) -> None:
         """Send what is in hand, for some seconds at most."""
         self._over.set()
-        self._spans.shutdown()  # type: ignore[no-untyped-call]  # the SDK's own
-        self._thread.join(2 * _TIMEOUT_S)
+        # In a thread that may be left behind: it tries every span that is in hand, each lot until its time is over.
+        last = threading.Thread(target=self._spans.shutdown, name="otlp spans", daemon=True)
+        last.start()
+        for thread in (last, self._thread):
+            thread.join(_FAREWELL_S)
 
     def _send_metrics(self) -> None:
         over = False

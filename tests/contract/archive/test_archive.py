@@ -18,6 +18,7 @@ from pymongo import AsyncMongoClient
 
 from archive.archive import ArchiveSettings, backup, restore
 from archive.control import RawControl
+from archive.lines import check
 from common.errors import TryLater
 from common.kafka.topics import ensure_topics
 from common.settings import KafkaSettings, MongoSettings
@@ -96,6 +97,15 @@ async def test_everything_comes_back_as_it_was(corners, tmp_path) -> None:
     assert await there.entries() == ENTRIES
 
 
+async def test_more_than_a_page_comes_whole(corners, tmp_path, monkeypatch) -> None:
+    """Each document once, whatever type its id has."""
+    monkeypatch.setattr("archive.documents._PAGE", 2)
+    here, _ = corners
+    await here.fill([], {"alerts": [{"_id": str(n)} for n in range(5)]})
+    assert await backup(here.settings, tmp_path / "kept", "0.1.0") == {"alerts": 5}
+    assert check(tmp_path / "kept") == {"alerts": 5}
+
+
 async def test_what_is_there_stays_as_it_is(corners, tmp_path) -> None:
     """A key that was revoked since, an alert that was resolved since: an old backup does not bring them back."""
     here, there = corners
@@ -114,7 +124,7 @@ async def test_a_backup_that_fails_leaves_the_former_one(corners, tmp_path) -> N
     here, _ = corners
     (tmp_path / "kept").write_text("the former one")
     away = here.settings.model_copy(update={"mongo_uri": type(here.settings.mongo_uri)("mongodb://127.0.0.1:1/")})
-    with pytest.raises(TryLater, match="a backup"):
+    with pytest.raises(TryLater, match="MongoDB"):
         await backup(away.model_copy(update={"mongo_timeout_ms": 300}), tmp_path / "kept", "0.1.0")
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
     assert (tmp_path / "kept").read_text() == "the former one"

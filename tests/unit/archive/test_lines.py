@@ -27,6 +27,16 @@ def test_what_was_added_is_read_in_its_order(archive: Path) -> None:
     assert check(archive) == {"control": 1, "alerts": 1}
 
 
+@pytest.mark.parametrize("value", [b"garbage", b"{", b'{"a":\n1}', b"\xff", b"", b'{"a": 1} ', b"1e400", b'"\xff"'])
+def test_a_value_may_be_anything(tmp_path: Path, value: bytes) -> None:
+    """Control keeps what it cannot read, and one such entry does not make the whole archive unreadable."""
+    with writing(tmp_path / "kept", HEAD) as writer:
+        writer.add(entry("rule/x", value))
+        writer.add(entry("rule/y", b"{}"))
+    assert [item.entry for item in read(tmp_path / "kept")] == [value, b"{}"]
+    assert check(tmp_path / "kept") == {"control": 2}
+
+
 @pytest.mark.parametrize("cut", [2, 30, 60, 100])
 def test_a_file_that_was_cut_off_is_refused(archive: Path, cut: int) -> None:
     """Wherever: before anything was put back."""

@@ -1,7 +1,9 @@
 """Traces and metrics as a real receiver of OpenTelemetry's protocol gets them, and what it costs not to have one."""
 
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +18,7 @@ from common.health import Health
 from common.http.app import create_app
 from common.kafka.batch_loop import _tell_applied
 from common.kafka.batches import Batch, Partition
+from common.otel.exporter import _TIMEOUT_S
 from common.settings import Settings
 from localstack.collector import Collector, answering_collector, attributes
 
@@ -117,6 +120,25 @@ def test_a_receiver_that_is_away_ends_nothing() -> None:
     away = Settings(otlp_endpoint="http://127.0.0.1:1", otlp_sample_ratio=1.0)
     with exporting("documents", away):
         _tell_applied("documents", batch([[("traceparent", CALLER.encode())]]), 0.25)
+
+
+def test_a_receiver_that_hangs_is_not_waited_for(monkeypatch) -> None:
+    """Whoever stops a process has given it a time, and the spans are not worth it."""
+    monkeypatch.setattr("common.otel.exporter._FAREWELL_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        hangs = Settings(otlp_endpoint=f"http://127.0.0.1:{hanging.getsockname()[1]}", otlp_sample_ratio=1.0)
+        with exporting("documents", hangs):
+            _tell_applied("documents", batch([[("traceparent", CALLER.encode())]]), 0.25)
+            began = time.monotonic()
+        assert time.monotonic() - began < _TIMEOUT_S
+
+
+@pytest.mark.parametrize("foreign", [b"00-" + b"_0" * 16 + b"-" + b"0" * 15 + b"1-01", b"", b"\xff" * 55])
+def test_a_traceparent_that_is_none_is_no_span(collector: Collector, foreign: bytes) -> None:
+    """Anybody may write such a header into the log; no worker ends over it."""
+    with exporting("documents", settings(collector)):
+        _tell_applied("documents", batch([[("traceparent", foreign)]]), 0.25)
+    assert collector.spans() == []
 
 
 def test_headers_that_do_not_fit_stop_the_start(collector: Collector) -> None:
