@@ -74,7 +74,7 @@ async def test_a_restart_leaves_the_other_member_alone(
         one.start()
         await eventually(lambda: set(one.loop.placed()) == mine)
     given = [line["partitions"] for line in lines if line["event"] == "partitions_assigned"]
-    assert given == [sorted(f"{topic}/{number}" for topic, number in mine)]
+    assert given == [sorted(f"{fresh_kafka.topic_prefix}{topic}/{number}" for topic, number in mine)]
     assert set(two.loop.placed()) == others
     over.set()
     rounds = await writing
