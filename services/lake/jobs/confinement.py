@@ -91,6 +91,7 @@ def confine(*, reading: Iterable[str], owning: str, user: str | None, limits: Ma
     held["files"] = _landlock(reading, owning)
     held["capabilities"] = _drop_capabilities()
     _LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # again: the kernel forgets it when credentials change
     for kind, most in {**limits, resource.RLIMIT_CORE: 0}.items():
         resource.setrlimit(kind, (most, most))
     return held
