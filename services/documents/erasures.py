@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from common.contracts import RECORDS, StoredRejected, Stream
+from common.contracts import RECORDS, Stream
 
 _SKEW_MS: Final = 1_000  # by which the clocks of two machines may differ
 
@@ -11,10 +11,18 @@ class Erasure(NamedTuple):
     """The last one of an id."""
 
     through: int  # offset of its tombstone, in the id's partition of the log
-    at: int  # ms since the epoch: when it was carried out
+    at: int  # ms since the epoch: when the tombstone was written
 
 
-def is_void(rejected: StoredRejected, erasure: Erasure) -> bool:
+class PutAside(NamedTuple):
+    """Which record was rejected, and when."""
+
+    id: str  # <topic>/<partition>/<offset> of what a worker refused
+    stream: str
+    rejected_at: int  # ms since the epoch
+
+
+def is_void(rejected: PutAside, erasure: Erasure) -> bool:
     """Whether it was put aside before the id was erased: by its place in the log where it has one, else by its time."""
     topic, _, place = rejected.id.partition("/")
     offset = place.rpartition("/")[2]

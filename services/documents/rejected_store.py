@@ -14,7 +14,7 @@ from bson.int64 import Int64
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 
 from common.contracts import Collections, StoredRejected, Stream
-from documents.erasures import Erasure, is_void
+from documents.erasures import Erasure, PutAside, is_void
 from documents.failures import translated
 from documents.store import INDEX_TIMEOUT_S, DocumentStore
 
@@ -62,24 +62,25 @@ class RejectedStore:
                 await self._rejected.bulk_write([self._insertion(one) for one in some], ordered=False)
                 await self._delete_void(some)
 
-    async def erase(self, stream: Stream, tombstones: Mapping[str, int], now_ms: int) -> None:
-        """Delete what was refused under any of the ids of `tombstones`, and what is still on its way here.
+    async def erase(self, stream: Stream, erasures: Mapping[str, Erasure]) -> None:
+        """Delete what was refused under any of the ids of `erasures` before it, and what is still on its way here.
 
-        Args:
-            stream: whose ids they are.
-            tombstones: ids, each with the offset of its tombstone.
-            now_ms: what is refused later than that is not meant.
+        What was refused later stays, however late an erasure is carried out, or carried out again.
 
         Raises:
             TryLater: some or all may still be there.
         """
-        ids = list(tombstones)
+        ids, told = list(erasures), {"_id": 1, "stream": 1, "record_id": 1, "rejected_at": 1}
         for start in range(0, len(ids), _IDS_PER_CALL):
             some = ids[start : start + _IDS_PER_CALL]
             with translated("erase_rejected"):
-                marks = [self._mark(stream, id_, Erasure(tombstones[id_], now_ms)) for id_ in some]
+                marks = [self._mark(stream, id_, erasures[id_]) for id_ in some]
                 await self._erased.bulk_write(marks, ordered=False)
-                await self._rejected.delete_many({"record_id": {"$in": some}, "stream": stream.value})
+                meant = {"record_id": {"$in": some}, "stream": stream.value}
+                found = await self._rejected.find(meant, told).to_list()
+                void = [one["_id"] for one in found if is_void(_place(one), erasures[one["record_id"]])]
+                if void:
+                    await self._rejected.delete_many({"_id": {"$in": void}})
 
     async def _delete_void(self, rejected: Sequence[StoredRejected]) -> None:
         """Delete those of `rejected` that an erasure was faster than."""
@@ -88,7 +89,8 @@ class RejectedStore:
             return
         found = await self._erased.find({"_id": {"$in": list(set(keys.values()))}}).to_list()
         erasures = {one["_id"]: Erasure(one["through"], one["at"]) for one in found}
-        void = [one.id for one in rejected if (was := erasures.get(keys.get(one.id, ""))) and is_void(one, was)]
+        known = [(one, was) for one in rejected if (was := erasures.get(keys.get(one.id, "")))]
+        void = [one.id for one, was in known if is_void(PutAside(one.id, one.stream, one.rejected_at), was)]
         if void:
             await self._rejected.delete_many({"_id": {"$in": void}})
 
@@ -112,6 +114,10 @@ class RejectedStore:
         at = Int64(rejected.rejected_at)
         document |= {"rejected_at": at, "expires_at": _EPOCH + timedelta(milliseconds=at) + self._kept}
         return UpdateOne({"_id": document.pop("_id")}, {"$setOnInsert": document}, upsert=True)
+
+
+def _place(document: Mapping[str, Any]) -> PutAside:
+    return PutAside(document["_id"], document["stream"], document["rejected_at"])
 
 
 def _key(stream: str, record_id: str) -> str:

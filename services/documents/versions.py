@@ -31,6 +31,8 @@ class Changes:
 
     erased: dict[str, int] = field(default_factory=dict)
     """Ids to erase before anything is written, each with the offset of its last tombstone."""
+    erased_at: dict[str, int] = field(default_factory=dict)
+    """When those tombstones were written, in ms since the epoch."""
     upserts: dict[str, Upsert] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     folded: int = 0
@@ -46,9 +48,10 @@ class Changes:
             upsert = greater._replace(first_seen=min(known.first_seen, upsert.first_seen))
         self.upserts[record.id] = upsert
 
-    def erase(self, record_id: str, offset: int) -> None:
+    def erase(self, record_id: str, entry: Entry) -> None:
         self.tombstones += 1
-        self.erased[record_id] = offset
+        self.erased[record_id] = entry.offset
+        self.erased_at[record_id] = entry.timestamp
         if self.upserts.pop(record_id, None) is not None:
             self.folded += 1
 
@@ -63,7 +66,7 @@ def fold(stream: Stream, entries: Iterable[Entry]) -> Changes:
             changes.refusals.append(Refusal(entry, refused.code, refused.detail))
             continue
         if isinstance(said, str):
-            changes.erase(said, entry.offset)
+            changes.erase(said, entry)
         else:
             changes.take(said, entry)
     return changes

@@ -8,6 +8,7 @@ from common.clock import Clock
 from common.contracts import RECORDS, Stream
 from common.kafka.batches import Batch, Partition
 from common.kafka.rejections import Refusal, Rejections, put_aside
+from documents.erasures import Erasure
 from documents.failures import SERVICE
 from documents.rejected_store import RejectedStore
 from documents.store import DocumentStore
@@ -40,9 +41,9 @@ class Worker:
         changes = fold(stream, batch.entries)
         writing = await self._store.writing(batch.partition)
         if changes.erased:
-            now_ms = self._clock.now_ms()
-            await self._store.erase(stream, changes.erased, now_ms, writing.generations)
-            await self._rejected.erase(stream, changes.erased, now_ms)
+            await self._store.erase(stream, changes.erased, self._clock.now_ms(), writing.generations)
+            at = changes.erased_at
+            await self._rejected.erase(stream, {id_: Erasure(end, at[id_]) for id_, end in changes.erased.items()})
         refused = await self._store.upsert(stream, list(changes.upserts.values()), writing.generations)
         refusals = changes.refusals + [Refusal(one.entry, "refused_by_store", detail) for one, detail in refused]
         # After the writes: while MongoDB is away the batch comes again and again, and each time would put them aside.

@@ -11,6 +11,7 @@ from common.errors import Reposition
 from common.kafka.batches import Batch, Partition
 from common.kafka.rejections import Rejected, Rejections
 from common.kafka.replay import Replay
+from documents.erasures import Erasure
 from documents.rejected import Projection, read_rejected
 from documents.rejected_store import RejectedStore
 
@@ -112,9 +113,11 @@ async def test_those_of_an_id_are_erased(rejected, batches, projection, database
         Rejected("x/0", b'{"unique_identifier": "x"}', WHY), Rejected("y/0", b'{"unique_identifier": "y"}', WHY)
     ):
         await projection.apply(batch)
-    await rejected.erase(Stream.A, {"x": 7}, AT_MS)
+    await rejected.erase(Stream.A, {"x": Erasure(7, AT_MS)})
     assert await database.rejected.count_documents({}) == 2
-    await rejected.erase(Stream.B, {"x": 7, "z": 8}, AT_MS)
+    await rejected.erase(Stream.B, {"x": Erasure(7, AT_MS - 60_000)})  # of before, carried out again
+    assert await database.rejected.count_documents({}) == 2
+    await rejected.erase(Stream.B, {"x": Erasure(7, AT_MS), "z": Erasure(8, AT_MS)})
     assert [one["_id"] async for one in database.rejected.find()] == ["y/0"]
 
 
@@ -126,9 +129,9 @@ async def test_an_erasure_reaches_what_is_still_on_its_way(rejected, batches, pr
     on_their_way = await batches(
         *(Rejected(key, b'{"unique_identifier": "%s"}' % id_.encode(), why) for key, id_, why in refused)
     )
-    await rejected.erase(Stream.B, {"x": 7}, AT_MS)
-    await rejected.erase(Stream.B, {"x": 5}, AT_MS + 90_000)  # an older one that is carried out again
-    await rejected.erase(Stream.A, {"y": 7}, AT_MS)
+    await rejected.erase(Stream.B, {"x": Erasure(7, AT_MS)})
+    await rejected.erase(Stream.B, {"x": Erasure(5, AT_MS + 90_000)})  # an older one that is carried out again
+    await rejected.erase(Stream.A, {"y": Erasure(7, AT_MS)})
     for batch in on_their_way:
         await projection.apply(batch)
         with pytest.raises(Reposition):

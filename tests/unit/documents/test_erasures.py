@@ -2,24 +2,9 @@
 
 import pytest
 
-from common.contracts import StoredRejected
-from documents.erasures import Erasure, is_void
+from documents.erasures import Erasure, PutAside, is_void
 
 ERASURE = Erasure(through=7, at=10_000)
-
-
-def rejected(source: str, rejected_at: int) -> StoredRejected:
-    return StoredRejected(
-        id=source,
-        stream="b",
-        code="c",
-        detail="d",
-        rejected_by="ingest",
-        rejected_at=rejected_at,
-        size=1,
-        truncated=False,
-        record_id="x",
-    )
 
 
 @pytest.mark.parametrize(
@@ -36,4 +21,4 @@ def rejected(source: str, rejected_at: int) -> StoredRejected:
 )
 def test_the_place_in_the_log_decides_and_else_the_time(source: str, rejected_at: int, expected: bool) -> None:  # noqa: FBT001  # a row of the table
     """What ingest refused has no place there."""
-    assert is_void(rejected(source, rejected_at), ERASURE) is expected
+    assert is_void(PutAside(source, "b", rejected_at), ERASURE) is expected
