@@ -47,6 +47,10 @@ class GroupOffsets:
     async def _connected(self) -> AIOKafkaAdminClient:
         if self._admin is None:
             admin = AIOKafkaAdminClient(**client_options(self._settings))
-            await started(admin, self._settings, f"a look at the offsets of {self._group}")
+            try:
+                await started(admin, self._settings, f"a look at the offsets of {self._group}")
+            except BaseException:
+                await admin.close()
+                raise
             self._admin = admin
         return self._admin

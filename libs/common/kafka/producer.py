@@ -115,8 +115,8 @@ class Producer:
         send = self._singly if len(messages) <= _SINGLY else self._packed
         try:
             # aiokafka never gives an idempotent write up; who waits for it must be told in time.
-            await self._renew_if_spent()
             async with asyncio.timeout(self._deadline_s):
+                await self._renew_if_spent()
                 with translated(f"a write to {topic}"):
                     offsets = await send(name, messages)
         except TimeoutError:
@@ -156,7 +156,11 @@ class Producer:
             if not self._spent:
                 return
             former, fresh = self._producer, self._new()
-            await started(fresh, self._settings, "the start of a new producer")
+            try:
+                await started(fresh, self._settings, "the start of a new producer")
+            except BaseException:
+                await fresh.stop()
+                raise
             self._producer, self._spent = fresh, False
             log.warning("producer_renewed")
         retiring = asyncio.create_task(self._retire(former))

@@ -8,14 +8,15 @@ from fastapi import Query, Request
 from pydantic import Field
 
 from common.contracts import position_id
-from common.errors import Refused
+from common.errors import Refused, TryLater
 from common.receipts import Offsets, decode_receipt, of_records
 from query_api.documentation import choices
-from query_api.parts import parts_of
+from query_api.parts import Parts, parts_of
 
 _FIRST_WAIT_S: Final = 0.005
 _LONGEST_WAIT_S: Final = 0.05
 _SCAN_WAIT_S: Final = 0.25  # the scanner tells every two seconds how far it is
+_GRACE_S: Final = 1.0  # who waits is told which partition lags, unless Kafka itself hangs
 _MAX_TIMEOUT_MS: Final = 30_000
 
 PositionOf = Callable[[str], Awaitable[int | None]]
@@ -55,11 +56,19 @@ async def rejected_waited_for(request: Request, wait_for: WaitFor = None, timeou
 async def alerts_waited_for(request: Request, wait_for: WaitFor = None, timeout_ms: TimeoutMs = 5000) -> None:
     """A dependency that lets a request through once all that was found in its receipt's records is stored."""
     if wait_for is not None:
-        parts, started = parts_of(request), asyncio.get_running_loop().time()
-        offsets = of_records(decode_receipt(wait_for))
-        await passed(parts.scanned.get, offsets, timeout_ms, longest_wait_s=_SCAN_WAIT_S)
-        left_ms = timeout_ms - round(1000 * (asyncio.get_running_loop().time() - started))
-        await passed(parts.position.get, await parts.alert_log.written(), left_ms)
+        try:
+            async with asyncio.timeout(timeout_ms / 1000 + _GRACE_S):
+                await _alerts_passed(parts_of(request), of_records(decode_receipt(wait_for)), timeout_ms)
+        except TimeoutError:
+            raise TryLater("Kafka did not say in time how far the scanner is") from None
+
+
+async def _alerts_passed(parts: Parts, offsets: Offsets, timeout_ms: int) -> None:
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    await passed(parts.scanned.get, offsets, timeout_ms, longest_wait_s=_SCAN_WAIT_S)
+    left_ms = timeout_ms - round(1000 * (loop.time() - started))
+    await passed(parts.position.get, await parts.alert_log.written(), left_ms)
 
 
 async def passed(
