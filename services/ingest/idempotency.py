@@ -36,7 +36,7 @@ _LARGE: Final = 256 * 1024  # compressed in a thread: up to here that takes less
 # body.
 _RESERVE: Final = """
 local held = redis.call('HMGET', KEYS[1], 'fingerprint', 'lease', 'ingested_at', 'status', 'media_type', 'encoding',
-    'body')
+    'body', 'owner')
 if not held[1] then
     redis.call('HSET', KEYS[1], 'fingerprint', ARGV[1], 'owner', ARGV[2], 'lease', ARGV[4], 'ingested_at', ARGV[5])
     redis.call('PEXPIRE', KEYS[1], ARGV[6])
@@ -44,7 +44,8 @@ if not held[1] then
 end
 if held[1] ~= ARGV[1] then return {'differs'} end
 if held[4] then return {'answered', held[4], held[5], held[6], held[7]} end
-if tonumber(held[2]) > tonumber(ARGV[3]) then return {'in_flight'} end
+-- Its own owner asks again where the answer was lost on its way.
+if held[8] ~= ARGV[2] and tonumber(held[2]) > tonumber(ARGV[3]) then return {'in_flight'} end
 redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'lease', ARGV[4])
 return {'reserved', held[3]}
 """

@@ -16,7 +16,7 @@ import structlog
 
 log = structlog.get_logger()
 
-_PREFIX: Final = "twinstream-lake-"
+_PREFIX: Final = "twinstream-lake-scratch-"  # the version before made others, and held no lock
 _LOCK: Final = "lock"
 
 

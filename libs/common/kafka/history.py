@@ -49,7 +49,7 @@ class History:
         """See that what is kept elsewhere is of this log, and tell where something is missing between the two.
 
         Raises:
-            CannotStart: it reaches further than the log does.
+            CannotStart: it reaches further than the log does, or says something else where both have a message.
             TryLater: Kafka, or what is kept elsewhere, is away; so with all that follows here.
         """
         if self._past is None:
@@ -60,6 +60,16 @@ class History:
             raise CannotStart(f"{name} ends at {end}, and the lake holds it up to {until}: it is another log.")
         if until < oldest:
             log.warning("history_has_a_gap", partition=name, start=until, end=oldest)
+        elif until > oldest and await self._differ(self._past, partition, until - 1):
+            raise CannotStart(f"{name} has another message at {until - 1} than the lake has: it is another log.")
+
+    async def _differ(self, past: Past, partition: Partition, offset: int) -> bool:
+        """Whether both have a message there, and not the same."""
+        ours = [entry for entry in await self._replay.read(partition, offset, 1) if entry.offset == offset]
+        async with aclosing(past.read(partition.number, offset, offset + 1, 1)) as batches:
+            theirs = [entry async for entries in batches for entry in entries]
+        pairs = zip(ours, theirs, strict=False)
+        return any((one.key, one.timestamp) != (other.key, other.timestamp) for one, other in pairs)
 
     async def begin(self, partition: Partition) -> tuple[int, Entry | None]:
         """From which offset on nothing is missing, and the message there; None where no message is left."""

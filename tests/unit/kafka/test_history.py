@@ -31,12 +31,14 @@ class Kafka:
 
     oldest: int
     end: int
+    written_at: int = 0
 
     async def bounds(self, _partition: Partition) -> tuple[int, int]:
         return self.oldest, self.end
 
     async def read(self, _partition: Partition, start: int, max_records: int) -> Sequence[Message]:
-        return [Message(n) for n in range(max(start, self.oldest), self.end)][: min(3, max_records)]
+        held = range(max(start, self.oldest), self.end)
+        return [Message(n, timestamp=self.written_at) for n in held][: min(3, max_records)]
 
     async def first_since(self, _partition: Partition, _timestamp_ms: int) -> int:
         return self.end
@@ -115,6 +117,14 @@ async def test_a_gap_is_told_and_another_log_refused() -> None:
     assert [(one["event"], one["start"], one["end"]) for one in said] == [("history_has_a_gap", 12, 15)]
     with pytest.raises(CannotStart, match=r"records\.a/0 ends at 20, and the lake holds it up to 21"):
         await History(Kafka(15, 20), Kept(21)).check(PARTITION)
+
+
+async def test_another_log_that_has_outgrown_the_lake_is_refused_too() -> None:
+    """Where both have a message, it is the same one; what the lake dropped says nothing."""
+    with pytest.raises(CannotStart, match=r"records\.a/0 has another message at 11"):
+        await History(Kafka(0, 20, written_at=7), Kept(12)).check(PARTITION)
+    await History(Kafka(0, 20, written_at=7), Kept(12, frozenset({11}))).check(PARTITION)
+    await History(Kafka(0, 20), Kept(12)).check(PARTITION)
 
 
 async def test_a_moment_is_looked_for_in_both() -> None:

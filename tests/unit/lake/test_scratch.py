@@ -38,7 +38,7 @@ def test_what_a_killed_process_left_is_deleted_and_what_a_living_one_has_is_not(
     """Whichever process starts next; a folder goes with its process in good order, too."""
     killed, left = claimed(elsewhere)
     living, kept = claimed(elsewhere)
-    (elsewhere / "twinstream-lake-half").mkdir()  # killed before it had its lock
+    (elsewhere / "twinstream-lake-scratch-half").mkdir()  # killed before it had its lock
     (elsewhere / "another-program").mkdir()
     killed.kill()
     killed.wait()
