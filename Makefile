@@ -1,7 +1,7 @@
 # Every target sets up what it needs first: Python 3.11 to 3.13, make and the package registries are all it asks for.
 PYTHON ?= python3
 # How many processes test at a time, each against servers of its own; 0 for one after the other.
-JOBS ?= 0
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
