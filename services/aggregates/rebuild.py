@@ -6,7 +6,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -22,7 +22,7 @@ from aggregates.stream_windows import StreamWindows
 from common.clock import Clock, SystemClock
 from common.concurrency import all_of
 from common.contracts import MAX_AHEAD_MS, RECORDS, Condition, Stream
-from common.errors import CannotStart
+from common.errors import CannotStart, TryLater
 from common.kafka.batches import Batch, Partition
 from common.kafka.control import ControlTable
 from common.kafka.history import History, Past
@@ -102,10 +102,20 @@ class Rebuild:
         (taken,) = await self._connection.pipelined([("SET", key, token, "NX", "PX", _LOCK_MS)])
         if not taken:
             raise CannotStart("Another rebuild runs, or one ended within the last minute without a word: try again.")
+        holding = asyncio.create_task(self._hold(key))
         try:
             yield
         finally:
+            holding.cancel()
+            await asyncio.wait([holding])
             await self._connection.pipelined([("DEL", key)])
+
+    async def _hold(self, key: str) -> None:
+        """Keep others out for as long as it takes: a first look into a long past alone may outlast what was taken."""
+        while True:
+            await asyncio.sleep(_LOCK_MS / 3000)
+            with suppress(TryLater):  # if Redis is away for long, the rebuild itself ends of it
+                await self._connection.pipelined([("PEXPIRE", key, _LOCK_MS)])
 
     async def _prepared(self, old: Layout) -> Layout:
         """The layout to fill, empty whatever an earlier attempt left there."""
@@ -143,9 +153,6 @@ class Rebuild:
             await windows.apply(batch, read(self._stream, entries)[0])
             position = batch.next_position
             done += len(entries)
-            await self._connection.pipelined(
-                [("PEXPIRE", rebuild_key(self._settings.redis_prefix, self._stream), _LOCK_MS)]
-            )
         log.info("partition_filled", topic=partition.topic, partition=partition.number, position=position, end=end)
         return done
 

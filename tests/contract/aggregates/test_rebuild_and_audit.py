@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -112,7 +113,7 @@ class Deployment:
         assert result.ids > 100
         return dict(result.drift)
 
-    async def rebuild(self, stop: asyncio.Event | None = None) -> dict[str, tuple[int, int]]:
+    async def rebuild(self, stop: asyncio.Event | None = None, linger_s: float = 0.1) -> dict[str, tuple[int, int]]:
         rebuild = Rebuild(
             self.settings,
             Stream.B,
@@ -120,7 +121,7 @@ class Deployment:
             control=self.control,
             replay=self.replay,
             clock=self.clock,
-            linger_s=0.1,
+            linger_s=linger_s,
         )
         return dict(await rebuild.run(stop or asyncio.Event()))
 
@@ -225,3 +226,16 @@ async def test_one_rebuild_at_a_time(deployment: Deployment) -> None:
     await deployment.connection.pipelined([("DEL", rebuild_key("", Stream.B))])
     for _ in range(2):
         await deployment.rebuild()
+
+
+async def test_a_rebuild_keeps_others_out_for_as_long_as_it_takes(deployment: Deployment, monkeypatch) -> None:
+    """Longer than the lock would last: each time it is renewed it has longer to live again."""
+    monkeypatch.setattr("aggregates.rebuild._LOCK_MS", 600)
+    running = asyncio.create_task(deployment.rebuild(linger_s=1.5))
+    left_ms = list[int]()
+    while not running.done():
+        (left,) = await deployment.connection.pipelined([("PTTL", rebuild_key("", Stream.B))])
+        left_ms.append(left)
+        await asyncio.sleep(0.01)
+    await running
+    assert sum(after > before > 0 for before, after in pairwise(left_ms)) > 2
