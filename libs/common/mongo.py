@@ -1,5 +1,6 @@
 """How every adapter of documents connects to MongoDB, and whether it is let in."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final
@@ -17,6 +18,7 @@ Client = AsyncMongoClient[dict[str, Any]]
 
 _NOT_LET_IN: Final = {13, 18, 8000}  # Unauthorized, AuthenticationFailed, AtlasError
 _WITHIN_MS: Final = 3_000
+_TRUSTS_ITSELF: Final = re.compile(r"[?&]tls(CA|Insecure|Allow|Certificate)", re.IGNORECASE)
 
 
 def client_of(settings: MongoSettings, service: str) -> Client:
@@ -77,7 +79,8 @@ def _way(settings: MongoSettings) -> Way:
 
 def _addresses(settings: MongoSettings) -> Iterator[Address]:
     uri = settings.mongo_uri.get_secret_value()
-    if not uri.startswith("mongodb+srv://"):  # else names would have to be asked for, which the driver does itself
+    # Names behind +srv would have to be asked for; who says himself whom to trust would be looked at with another's.
+    if not (uri.startswith("mongodb+srv://") or _TRUSTS_ITSELF.search(uri)):
         for host, port in parse_uri(uri)["nodelist"]:
             if port is not None:
                 yield host, port

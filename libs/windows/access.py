@@ -57,7 +57,9 @@ def _way(settings: RedisSettings) -> Way:
 
 def _addresses(settings: RedisSettings) -> list[Address]:
     parts = parse_url(settings.redis_url.get_secret_value())
-    return [] if "path" in parts else [(str(parts.get("host", "localhost")), int(parts.get("port", _DEFAULT_PORT)))]
+    # One that says itself whom to trust is left to the driver: a look with our settings would find another answer.
+    elsewhere = "path" in parts or any(name.startswith("ssl_") for name in parts)
+    return [] if elsewhere else [(str(parts.get("host", "localhost")), int(parts.get("port", _DEFAULT_PORT)))]
 
 
 async def _answers_plainly(host: str, port: int) -> bool:

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 
 import msgspec
 import pytest
+from pydantic import SecretStr
 
 from aggregates.settings import AggregatesSettings
+from common import mongo
 from common.clock import SystemClock
 from common.errors import CannotStart
 from common.kafka.connection import client_options
 from common.settings import KafkaSettings, MongoSettings, RedisSettings, load
 from query_api.backtests import Backtests
 from twinstream import repair
+from windows import access
 
 LOGIN = {"KAFKA_SASL_MECHANISM": "SCRAM-SHA-512", "KAFKA_USERNAME": "ann", "KAFKA_PASSWORD": "pa55word"}
 CONTRADICTIONS: list[tuple[dict[str, str], str]] = [
@@ -109,3 +112,22 @@ class Ended:
     """A process that did what it should."""
 
     returncode = 0
+
+
+@pytest.mark.parametrize(
+    ("uri", "looked_at"),
+    [
+        ("mongodb://m:1/?tls=true", [("m", 1)]),
+        ("mongodb://m:1/?tls=true&tlsCAFile=/x", []),
+        ("mongodb://m:1/?tlsInsecure=true&tls=true", []),
+        ("mongodb+srv://m.example/", []),
+    ],
+)
+def test_an_address_that_says_itself_whom_to_trust_is_left_to_the_driver(uri: str, looked_at: object) -> None:
+    """A look with our authorities would call an outage a fault of the configuration."""
+    assert list(mongo._addresses(MongoSettings(mongo_uri=SecretStr(uri)))) == looked_at
+
+
+def test_so_is_redis() -> None:
+    addressed = [RedisSettings(redis_url=SecretStr(f"rediss://r:1/0{more}")) for more in ("", "?ssl_cert_reqs=none")]
+    assert [access._addresses(one) for one in addressed] == [[("r", 1)], []]
