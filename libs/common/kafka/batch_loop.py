@@ -29,6 +29,9 @@ from common.settings import KafkaSettings
 log = structlog.get_logger()
 
 _POLL_MS: Final = 500
+# aiokafka has one request for messages under way at a time, for those partitions alone of which it holds none just
+# then. While that one waits at the broker for quiet partitions, what comes in the others is not asked for.
+_FETCH_WAIT_MS: Final = 50
 _FIRST_POLL_MS: Final = 10
 _REVIEW_EVERY_S: Final = 2.0
 _REVIEW_TIMEOUT_S: Final = 2.0  # aiokafka commits for as long as it takes; people's tools are not worth a standstill
@@ -98,7 +101,7 @@ class BatchLoop:
             enable_auto_commit=False,
             auto_offset_reset="earliest",  # for a position that is no longer, or not yet, in the log
             max_partition_fetch_bytes=self._settings.max_message_bytes,
-            fetch_max_wait_ms=_POLL_MS,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
             rebalance_timeout_ms=int(self._settings.kafka_timeout_ms * _REBALANCE_PART),
         )
         try:
