@@ -127,6 +127,9 @@ class MongoSettings(Settings):
     )
     mongo_database: str = Field("twinstream", pattern=r"^[a-zA-Z0-9_-]{1,63}$", description="database of documents")
     mongo_timeout_ms: int = Field(5_000, ge=100, le=120_000, description="how long a call to MongoDB may take")
+    mongo_writes_at_once: int = Field(
+        4, ge=1, le=64, description="how many calls that write documents one worker has under way at a time"
+    )
     mongo_ca_file: str = Field(
         "", description="PEM file of the authorities that vouch for MongoDB; those of this machine unless set"
     )

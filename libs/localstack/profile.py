@@ -101,6 +101,8 @@ class Profile:
             **_OPEN,
             "TWINSTREAM_KAFKA_BOOTSTRAP": self.kafka_bootstrap,
             "TWINSTREAM_MONGO_URI": self.mongo_uri,
+            # SecantusDB writes one after the other, and slower the more of them come at a time.
+            "TWINSTREAM_MONGO_WRITES_AT_ONCE": "1",
             "TWINSTREAM_REDIS_URL": self.redis_url,
             "TWINSTREAM_SECRET": self._secret(),
             "TWINSTREAM_WEBHOOK_ALLOW_LOOPBACK": "true",

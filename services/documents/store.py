@@ -42,7 +42,6 @@ _FAREWELL_S: Final = 1
 # Small enough that a slow server finishes a call in time, large enough that the way there and back costs nothing:
 # SecantusDB takes a thousand upserts a second.
 _WRITES_PER_CALL: Final = 250
-_CALLS_AT_ONCE: Final = 4
 
 _UNENCODABLE: Final = (BSONError, UnicodeEncodeError, OverflowError)
 
@@ -66,7 +65,7 @@ class DocumentStore:
         self._database = self._client.get_database(
             settings.mongo_database, write_concern=WriteConcern("majority", j=True)
         )
-        self._calls = asyncio.Semaphore(_CALLS_AT_ONCE)
+        self._calls = asyncio.Semaphore(settings.mongo_writes_at_once)
         self._writing: dict[Partition, Writing] = {}
 
     @property
