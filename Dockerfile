@@ -8,17 +8,17 @@ ARG PYTHON=3.13.18-slim-trixie
 FROM python:${PYTHON} AS build
 ARG EXTRA
 ARG ALSO=${EXTRA}
-ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
+ENV XDG_CACHE_HOME=/var/cache/build UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
 WORKDIR /src
 SHELL ["/bin/sh", "-eu", "-c"]
 
 # uv itself, by its hash; then what the extra needs, each package held to the hash that the lock has for it.
 COPY requirements requirements
-RUN --mount=type=cache,target=/root/.cache \
+RUN --mount=type=cache,target=/var/cache/build \
     python -m venv /opt/build && \
     /opt/build/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 COPY pyproject.toml ./
-RUN --mount=type=cache,target=/root/.cache \
+RUN --mount=type=cache,target=/var/cache/build \
     python -m venv --without-pip /opt/twinstream && \
     /opt/build/bin/uv pip install --quiet --python /opt/twinstream/bin/python --require-hashes \
         --constraint requirements/all.txt --requirement pyproject.toml --extra "${EXTRA}" --extra "${ALSO}"
@@ -28,7 +28,7 @@ COPY README.md LICENSE ./
 COPY libs libs
 COPY services services
 COPY cli cli
-RUN --mount=type=cache,target=/root/.cache \
+RUN --mount=type=cache,target=/var/cache/build \
     /opt/build/bin/uv build --quiet --wheel --require-hashes --build-constraints requirements/all.txt \
         --out-dir /opt/build/dist && \
     /opt/build/bin/uv pip install --quiet --python /opt/twinstream/bin/python --no-deps /opt/build/dist/*.whl

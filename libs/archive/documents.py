@@ -10,8 +10,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 
 from common.analytics import SAVED
 from common.contracts import Collections
-from common.errors import CannotStart, TryLater
-from common.mongo import check_mongo, client_of, is_refusal
+from common.mongo import check_mongo, client_of, failure_of
 from common.settings import MongoSettings
 
 KEPT: Final = (Collections.ALERTS, Collections.DELIVERIES, Collections.REJECTED, SAVED)
@@ -87,6 +86,4 @@ def _translated(doing: str) -> Iterator[None]:
     try:
         yield
     except PyMongoError as error:
-        if is_refusal(error):
-            raise CannotStart(f"MongoDB refused {doing}: {error}", "not_let_in") from error
-        raise TryLater(f"MongoDB did not take part in {doing}: {type(error).__name__}") from error
+        raise failure_of(doing, error) from error

@@ -48,6 +48,13 @@ def is_refusal(error: PyMongoError) -> bool:
     return isinstance(error, ConfigurationError) or getattr(error, "code", None) in _NOT_LET_IN
 
 
+def failure_of(operation: str, error: PyMongoError) -> CannotStart | TryLater:
+    """What the driver's error is in our words: whether MongoDB is away for a while, or does not let us in at all."""
+    if is_refusal(error):
+        return CannotStart(f"MongoDB refused {operation}: {error}", "not_let_in")
+    return TryLater(f"MongoDB did not take part in {operation}: {type(error).__name__}")
+
+
 async def check_mongo(client: Client, settings: MongoSettings) -> None:
     """Make sure at a start that MongoDB lets us read.
 

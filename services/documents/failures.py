@@ -9,8 +9,8 @@ from bson.errors import BSONError
 from pymongo.errors import BulkWriteError, InvalidName, InvalidOperation, PyMongoError
 
 from common import metrics
-from common.errors import CannotStart, TryLater
-from common.mongo import is_refusal
+from common.errors import TryLater
+from common.mongo import failure_of
 
 SERVICE: Final = "documents"
 
@@ -41,9 +41,7 @@ def translated(operation: str) -> Iterator[None]:
     except (BulkWriteError, InvalidOperation, InvalidName, BSONError):
         raise
     except PyMongoError as error:
-        if is_refusal(error):
-            raise CannotStart(f"MongoDB refused {operation}: {error}", "not_let_in") from error
-        raise TryLater(f"MongoDB did not take part in {operation}: {type(error).__name__}") from error
+        raise failure_of(operation, error) from error
     finally:
         metrics.STORE_SECONDS.labels(SERVICE, operation).observe(time.perf_counter() - started)
 
