@@ -11,9 +11,11 @@ from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 from typing import Final, NamedTuple
 
+from common.telemetry import TRACEPARENT_FORM
+
 MOST_OF_A_BATCH: Final = 100
 
-_TRACEPARENT: Final = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
+_TRACEPARENT: Final = re.compile(TRACEPARENT_FORM.encode())
 _ALL: Final = 2**64
 
 

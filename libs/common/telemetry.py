@@ -21,7 +21,10 @@ _SECRET = re.compile(
     r"|(?<=://)[^\s/:@\"]*:[^\s/@\"]+(?=@)"
 )
 _MARKS = ("tsk_", "eyJ", "whsec_", "xox", "://")  # a line without any of these needs no search, which takes 13 µs
-_VALID = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+TRACEPARENT_FORM: Final = r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}"
+"""What a `traceparent` looks like, with the ids of its trace and its span."""
+
+_VALID: Final = re.compile(TRACEPARENT_FORM)
 
 _traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
