@@ -13,6 +13,7 @@ from pymongo import ASCENDING, DESCENDING, ReplaceOne, UpdateMany
 
 from common.deliveries import Delivery, DeliveryKind, DeliveryState, DestinationHealth, delivery_id
 from signals.notifier.mongo import Document, Documents, document_of, insert, parts, translated
+from signals.notifier.outcomes import without_answers
 
 
 class Left(NamedTuple):
@@ -111,11 +112,23 @@ class DeliveryStore:
     async def save(self, deliveries: Sequence[Delivery], me: str) -> int:
         """Write deliveries that I hold as they are now; returns how many still were mine.
 
-        One of the same id that was made anew behind an erasure is another one.
+        One of the same id that was made anew behind an erasure is another one. A digest that told of a record which was
+        erased meanwhile is written without what was answered to it.
         """
-        writes = [
-            ReplaceOne({"_id": one.id, "claimed_by": me, "created_at": one.created_at}, document_of(one))
+        silent = [
+            msgspec.structs.replace(one, attempts=without_answers(one.attempts), answers_erased=True)
             for one in deliveries
+            if one.members
+        ]
+        saved = await self._replace(deliveries, {"claimed_by": me, "answers_erased": {"$ne": True}})
+        return saved + await self._replace(silent, {"claimed_by": me, "answers_erased": True})
+
+    async def _replace(self, deliveries: Sequence[Delivery], where: Document) -> int:
+        """Write those of `deliveries` that are so; returns how many."""
+        if not deliveries:
+            return 0
+        writes = [
+            ReplaceOne({**where, "_id": one.id, "created_at": one.created_at}, document_of(one)) for one in deliveries
         ]
         with translated("save"):
             result = await self._deliveries.bulk_write(writes, ordered=False)

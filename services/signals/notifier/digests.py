@@ -29,6 +29,7 @@ def as_members(digest: Delivery, held: Sequence[Delivery], now_ms: int) -> list[
             one,
             state=DeliveryState.DIGESTED if digest.due_at is not None else digest.state,
             message=digest.id,
+            was_part_of=digest.id,
             left_at=now_ms,
             delivered_at=digest.delivered_at,
             detail=digest.detail,

@@ -36,8 +36,8 @@ class Intake:
             Reposition: another notifier applied it, or MongoDB lost what came before it.
         """
         now_ms, read = self._clock.now_ms(), Read.of(batch.entries)
-        for erasure in read.erasures.values():
-            self._dispatcher.erase(await self._store.erasing.erase(erasure, now_ms))
+        if read.erasures:
+            self._dispatcher.erase(await self._store.erasing.erase(read.erasures.values(), now_ms))
         fresh = await self._fresh(read)
         documents = [stored(alert, now_ms, self._keeping) for alert in fresh]
         erasures = {alert.id: read.erasure_of(alert) for alert in fresh}

@@ -228,6 +228,7 @@ class Lane:
 
     def _drop(self, delivery: Delivery) -> None:
         self._hand.drop([delivery.id])
+        self._told.drop([delivery.alert])
 
     async def _attempt(self, delivery: Delivery) -> Outcome:
         alerts = await self._told.of(delivery)

@@ -80,6 +80,11 @@ def with_attempt(delivery: Delivery, outcome: Outcome) -> Delivery:
     )
 
 
+def without_answers(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
+    """`attempts` without what receivers answered, who may repeat what they were told."""
+    return tuple(msgspec.structs.replace(attempt, response=None) for attempt in attempts)
+
+
 def _again(tried: Delivery, outcome: Outcome, due_at: int | None) -> Delivery:
     if due_at is None or tried.kind is DeliveryKind.TEST:
         return _given_up(tried, outcome)

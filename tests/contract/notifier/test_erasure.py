@@ -1,13 +1,37 @@
 """An id that was erased leaves nothing of its record in alerts, and nobody is told of it any more."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import msgspec
 import pytest
+import pytest_asyncio
 from aiohttp import web
+from prometheus_client import REGISTRY
 
-from common.alerts import Alert
-from common.contracts import Collections
+from common.alerts import Alert, Erasure
+from common.contracts import Collections, Stream
+from common.deliveries import Attempt
+from common.destinations import DestinationKind
+from signals.notifier.digests import as_members
+from signals.notifier.digests import digests as as_digests
+from signals.notifier.documents import Keeping, deliveries, stored
+from signals.notifier.settings import NotifierSettings
+from signals.notifier.store import Store
+
+
+@pytest.fixture
+def keeping() -> Keeping:
+    return Keeping(notify_within_ms=2**52, alerts_days=1, deliveries_days=1)
+
+
+@pytest_asyncio.fixture
+async def store(notifier_settings: NotifierSettings) -> AsyncIterator[Store]:
+    store = Store(notifier_settings)
+    await store.prepare()
+    yield store
+    await store.close()
 
 
 async def until_erased(bench: Any, *alerts: Alert) -> None:
@@ -36,6 +60,71 @@ async def test_what_was_told_keeps_no_more_than_that_it_was(
     (delivery,) = await bench.deliveries(alert=alert.id)
     assert (delivery.state, delivery.a_id) == ("delivered", None)
     assert [(one.status, one.response) for one in delivery.attempts] == [(200, None)]
+
+
+async def test_what_is_answered_to_a_digest_on_its_way_is_not_kept(
+    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
+) -> None:
+    """Neither what comes behind the erasure, nor what had come before and is still in memory."""
+    arrived, asked = asyncio.Event(), asyncio.Event()
+
+    async def repeat(message: dict[str, Any]) -> web.Response:
+        if len(digests(receiver, "ops")) == 2:
+            arrived.set()
+            await asked.wait()
+        status = 500 if len(digests(receiver, "ops")) == 1 else 200
+        return web.Response(status=status, text=" ".join(one["record"]["text"] for one in message["data"]["alerts"]))
+
+    receiver.answer = repeat
+    await bench.destination("ops", url=receiver.url)
+    first, erased, other = (an_alert(f"b-{n}", offset=n, text=f"refund b-{n}", group_seconds=60) for n in range(3))
+    async with notifying(clock, send_timeout_ms=60_000):
+        await bench.raise_(first)
+        await bench.until(lambda: bench.count("delivered", 1))
+        await bench.raise_(erased, other)
+        await bench.until(lambda: bench.count("held", 2))
+        clock.advance(ms=60_000)
+        await bench.until_health("ops", failures=1)
+        clock.advance(ms=10_000)
+        await asyncio.wait_for(arrived.wait(), 60)
+        await bench.erase("b-1", 9)
+        await until_erased(bench, erased)
+        asked.set()
+        await bench.until(lambda: bench.count("delivered", 3))
+    (digest,) = await bench.deliveries(kind="digest")
+    assert [(one.status, one.response) for one in digest.attempts] == [(500, None), (200, None)]
+
+
+async def test_what_was_answered_goes_too_where_a_member_was_called_for_by_itself(
+    store: Store, bench: Any, an_alert: Callable[..., Alert], keeping: Keeping
+) -> None:
+    """Its delivery no longer says that it leaves in the digest, but that it once did."""
+    alert = an_alert("b-1", offset=3)
+    document = stored(alert, 1, keeping)
+    held = deliveries(alert, document, 1, keeping)
+    (digest,) = as_digests(held, DestinationKind.WEBHOOK, 1)
+    answered = Attempt(at=1, latency_ms=1, status=500, error="answered 500", response="A refund, please.")
+    called_for = [msgspec.structs.replace(one, message=None) for one in as_members(digest, held, 1)]
+    await store.insert_alerts([document])
+    await store.deliveries.insert([*called_for, msgspec.structs.replace(digest, attempts=(answered,))])
+    await store.erasing.erase([Erasure(stream=Stream.B, record_id="b-1", offset=4)], 1)
+    (kept,) = await bench.deliveries(kind="digest")
+    assert kept.attempts == (msgspec.structs.replace(answered, response=None),)
+
+
+async def test_many_ids_are_looked_for_at_once(
+    store: Store, bench: Any, an_alert: Callable[..., Alert], keeping: Keeping
+) -> None:
+    """Of which few were ever told of: alerts wait behind them; each takes what stands before its own tombstone."""
+    alerts = [an_alert(f"b-{n}", offset=n) for n in range(0, 2_000, 500)]
+    await store.insert_alerts([stored(alert, 1, keeping) for alert in alerts])
+    erasures = [Erasure(stream=Stream.B, record_id=f"b-{n}", offset=n + (n != 500)) for n in range(2_000)]
+    erasures += [Erasure(stream=Stream.A, record_id="b-500", offset=9_000)]
+    before = calls()
+    erased = await store.erasing.erase(erasures, 7)
+    assert calls() - before < 30
+    assert erased == {alert.id for alert in alerts if alert.offset != 500}
+    assert [(await bench.alert(one.id)).erased_by for one in alerts] == [1, None, 1_001, 1_501]
 
 
 async def test_what_has_not_left_is_told_to_nobody(
@@ -117,6 +206,12 @@ async def test_an_erased_alert_is_not_sent_again_by_hand(
         await bench.database[Collections.DELIVERIES].update_one({"alert": alert.id}, {"$set": called_for})
         await bench.until(lambda: bench.count("erased", 1))
     assert len(receiver.messages) == 1
+
+
+def calls() -> float:
+    """How often MongoDB was asked for the sake of an erasure."""
+    labels = {"service": "notifier", "operation": "erase"}
+    return REGISTRY.get_sample_value("twinstream_store_seconds_count", labels) or 0
 
 
 def digests(receiver: Any, destination: str) -> list[Any]:
