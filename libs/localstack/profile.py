@@ -57,6 +57,8 @@ class Profile:
 
     home: Path
     ports: Mapping[str, int] = field(default_factory=lambda: DEFAULT_PORTS)
+    retention: bool = True
+    """Whether Kafka takes away what is past its time; tests write what happened long ago."""
 
     @property
     def data(self) -> Path:

@@ -170,8 +170,14 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 log.cleaner.dedupe.buffer.size=16777216
-{listener.properties}"""
+{"" if profile.retention else _NEVER_LOOKS}{listener.properties}"""
 
+
+# Kafka looks for what retention takes half a minute after its start and every five minutes from then on.
+_NEVER_LOOKS: Final = """\
+log.initial.task.delay.ms=86400000
+log.retention.check.interval.ms=86400000
+"""
 
 _KAFKA_LOGGING: Final = """\
 status=error

@@ -86,7 +86,7 @@ class Stack:
 @asynccontextmanager
 async def running_servers(folder: Path) -> AsyncIterator[Stack]:
     """Kafka, Valkey and SecantusDB, ready; killed on the way out."""
-    profile = on_free_ports(Profile(folder))
+    profile = on_free_ports(Profile(folder, retention=False))
     async with _running(profile, servers(profile, fetch(locked()))) as stack:
         yield stack
 
@@ -94,7 +94,7 @@ async def running_servers(folder: Path) -> AsyncIterator[Stack]:
 @asynccontextmanager
 async def running_secured_servers(folder: Path) -> AsyncIterator[tuple[Stack, SecuredProfile]]:
     """The same behind TLS and passwords, Valkey as a cluster of three."""
-    profile = on_free_ports(SecuredProfile(folder))
+    profile = on_free_ports(SecuredProfile(folder, retention=False))
     async with _running(profile, secured_servers(profile, fetch(locked()))) as stack:
         yield stack, profile
 

@@ -43,7 +43,7 @@ class Ledger:
 @pytest_asyncio.fixture(scope="module")
 async def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """A Kafka alone, for tests to do as they like with; each leaves it running."""
-    stack = Stack(on_free_ports(Profile(tmp_path_factory.mktemp("kafka"))))
+    stack = Stack(on_free_ports(Profile(tmp_path_factory.mktemp("kafka"), retention=False)))
     with Claims(stack.profile.run).held():
         await stack.supervisor.start([kafka(stack.profile, fetch(locked()))])
         yield stack

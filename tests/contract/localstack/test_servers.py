@@ -7,10 +7,13 @@ import psutil
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from pymongo import AsyncMongoClient, UpdateOne, WriteConcern
 from pymongo.errors import PyMongoError
 from redis.asyncio import Redis
 
+from common.contracts import DAY_MS
 from common.kafka.topics import ensure_topics, list_topics
 from common.settings import KafkaSettings
 from localstack.free_ports import on_free_ports
@@ -60,6 +63,20 @@ async def holds(stack: Stack, word: str) -> dict[str, bool]:
         "valkey": key == word.encode(),
         "mongo": document == {"_id": word},
     }
+
+
+async def test_no_record_of_long_ago_is_taken_from_a_test(stack: Stack) -> None:
+    """Kafka looks for what retention takes at moments of its own, in the midst of whichever test it is."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka_bootstrap)
+    await admin.start()
+    try:
+        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.BROKER, "1")])
+    finally:
+        await admin.close()
+    ((*_, entries),) = answer.resources
+    told = {name: value for name, value, *_ in entries}
+    looks = [int(told[name]) for name in ("log.initial.task.delay.ms", "log.retention.check.interval.ms")]
+    assert min(looks) >= DAY_MS
 
 
 async def test_data_survive_a_kill(stack: Stack) -> None:
