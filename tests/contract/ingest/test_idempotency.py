@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from common.clock import ManualClock
 from common.errors import Refused, TryLater
@@ -104,6 +106,32 @@ async def test_a_request_in_flight_is_not_carried_out_twice(keys: IdempotencyKey
     await keys.reserve(Keyed("caller", "k", "f", 7))
     with pytest.raises(Refused, match="idempotency_key_in_flight"):
         await keys.reserve(Keyed("caller", "k", "f", 8))
+
+
+async def test_whose_answer_was_lost_asks_again_and_is_let_in(
+    keys: IdempotencyKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key was reserved and the connection broke before that was said: the client asks again, for the same request.
+
+    To any other it is in flight, also if its body is the same.
+    """
+    read, lost = AbstractConnection.read_response, list[Any]()
+
+    async def read_response(connection: AbstractConnection, *args: Any, **kwargs: Any) -> Any:
+        reply = await read(connection, *args, **kwargs)
+        if not lost and isinstance(reply, list) and reply[0] == b"reserved":
+            lost.append(reply)
+            raise RedisConnectionError("the connection broke")
+        return reply
+
+    monkeypatch.setattr(AbstractConnection, "read_response", read_response)
+    held = await keys.reserve(Keyed("caller", "k", "f", 7))
+    assert isinstance(held, Reservation)
+    assert (lost, held.first_us) == ([[b"reserved", b"7"]], 7)
+    with pytest.raises(Refused, match="idempotency_key_in_flight"):
+        await keys.reserve(Keyed("caller", "k", "f", 8))
+    await keys.finish(held, Given(202, "application/json", b"first"))
+    assert await keys.reserve(Keyed("caller", "k", "f", 9)) == Given(202, "application/json", b"first")
 
 
 async def test_a_vanished_holder_is_succeeded_with_its_own_versions(keys: IdempotencyKeys, clock: ManualClock) -> None:
