@@ -56,7 +56,7 @@ class Producer:
         self._settings = settings
         self._deadline_s = settings.kafka_timeout_ms / 1000
         self._spent = False
-        self._renewing = asyncio.Lock()
+        self._renewal: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._producer = self._new()
 
@@ -92,6 +92,9 @@ class Producer:
         """
         try:
             async with asyncio.timeout(self._deadline_s):
+                if self._renewal is not None:
+                    self._renewal.cancel()
+                    await asyncio.wait([self._renewal])
                 await self._producer.stop()
         except TimeoutError:
             log.warning("producer_not_flushed", waited_s=self._deadline_s)
@@ -147,22 +150,26 @@ class Producer:
             raise TryLater(f"Kafka did not say within {self._deadline_s:g} s how it parts {topic}") from None
 
     async def _renew_if_spent(self) -> None:
-        """Replace a producer that Kafka will not take another write from.
+        """Replace a producer that Kafka will not take another write from; all who need another wait for the same one.
 
         aiokafka counts an idempotent write as made before it is sent. Once one has failed for good, every later write
         to its partition is out of sequence, for as long as that producer lives.
         """
-        async with self._renewing:
-            if not self._spent:
-                return
-            former, fresh = self._producer, self._new()
-            try:
-                await started(fresh, self._settings, "the start of a new producer")
-            except BaseException:
-                await fresh.stop()
-                raise
-            self._producer, self._spent = fresh, False
-            log.warning("producer_renewed")
+        if not self._spent:
+            return
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._renew(), name="renewal")
+        await asyncio.shield(self._renewal)  # who waits no longer leaves it to the others
+
+    async def _renew(self) -> None:
+        former, fresh = self._producer, self._new()
+        try:
+            await started(fresh, self._settings, "the start of a new producer")
+        except BaseException:
+            await fresh.stop()
+            raise
+        self._producer, self._spent = fresh, False
+        log.warning("producer_renewed")
         retiring = asyncio.create_task(self._retire(former))
         self._retiring.add(retiring)
         retiring.add_done_callback(self._retiring.discard)

@@ -1,5 +1,6 @@
 """The producer on a real Kafka: what it promises, and how it outlives a write that failed for good."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 
@@ -59,3 +60,38 @@ async def test_what_would_stop_a_start_is_waited_for_later(producer: Producer, m
             await producer.publish(TOPIC, messages(1))
     assert (str(told.value), told.value.retry_after) == ("Kafka refused a write to records.a", 10)
     assert await producer.publish(TOPIC, messages(1))
+
+
+async def test_all_who_need_a_new_producer_wait_for_the_same_one(
+    producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused or let in, they are told together; who gives up leaves the start to the others."""
+    refusing, starts, going, start = True, 0, asyncio.Event(), AIOKafkaProducer.start
+
+    async def started(one: AIOKafkaProducer) -> None:
+        nonlocal starts
+        starts += 1
+        await going.wait()
+        if refusing:
+            raise TopicAuthorizationFailedError("records.a")
+        await start(one)
+
+    async def written(count: int) -> list[object]:
+        going.clear()
+        writes = [asyncio.create_task(producer.publish(TOPIC, messages(1))) for _ in range(count)]
+        async with asyncio.timeout(30):
+            before = starts
+            while starts == before:
+                await asyncio.sleep(0.01)
+        writes[0].cancel()
+        going.set()
+        return list(await asyncio.gather(*writes, return_exceptions=True))
+
+    monkeypatch.setattr(AIOKafkaProducer, "start", started)
+    with pytest.raises(TryLater):
+        await producer.publish(TOPIC, [*messages(9), *messages(1, os.urandom(3 * 1024 * 1024))])
+    assert [getattr(one, "retry_after", None) for one in await written(9)] == [None, *[10] * 8]
+    assert starts == 1
+    refusing = False
+    assert [isinstance(one, dict) for one in await written(9)] == [False, *[True] * 8]
+    assert starts == 2
