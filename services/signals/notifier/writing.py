@@ -22,7 +22,11 @@ class Writing:
         self._work: asyncio.Task[None] | None = None
 
     async def save(self, deliveries: Sequence[Delivery]) -> None:
-        """Write `deliveries`; returns once they are, however long the store is away."""
+        """Write `deliveries`; returns once they are.
+
+        Raises:
+            TryLater: the store was away for longer than a notifier has patience.
+        """
         written = [asyncio.get_running_loop().create_future() for _ in deliveries]
         self._waiting += zip(deliveries, written, strict=True)
         if self._work is None or self._work.done():

@@ -7,10 +7,12 @@ import pytest
 
 from common.deliveries import MAX_ATTEMPTS_KEPT, Attempt, Delivery, DeliveryKind, DeliveryState
 from common.destinations import DestinationKind
+from common.errors import TryLater
 from signals.notifier.breaker import FIRST_REST_MS, LONGEST_REST_MS, THRESHOLD, Breaker
 from signals.notifier.digests import as_members, digests
 from signals.notifier.outcomes import LONGEST_UNREADY_MS, MISSED_FOR_MS, UNREADY_MS, Outcome, Verdict, settled
 from signals.notifier.pace import Pace
+from signals.notifier.patience import until_done
 from signals.notifier.schedule import WAITS_MS, wait_ms
 
 NOW = 1_795_420_800_000
@@ -39,6 +41,22 @@ def test_a_receiver_may_ask_for_more_patience() -> None:
     assert wait_ms(1, 600_000, lambda: 0.5) == 600_000
     assert wait_ms(3, 1, lambda: 0.5) == WAITS_MS[2]
     assert wait_ms(1, 10**12, lambda: 0.5) == 24 * 3_600_000
+
+
+async def test_what_a_store_refuses_for_too_long_is_left_to_another_process() -> None:
+    """It is tried again until then; the last failure says what was wrong."""
+    tried = 0
+
+    async def attempt() -> int:
+        nonlocal tried
+        tried += 1
+        if tried < 3:
+            raise TryLater(f"away {tried}")
+        return tried
+
+    with pytest.raises(TryLater, match="away 1"):
+        await until_done(attempt, patience_s=0)
+    assert await until_done(attempt) == 3
 
 
 def test_a_rest_doubles_until_something_arrives() -> None:
