@@ -61,7 +61,17 @@ Secret = Annotated[
     ),
 ]
 Token = Annotated[str | None, Meta(description="A Slack app's bot token, xoxb-…: see docs/slack.md.")]
-Channel = Annotated[str, Meta(description="A Slack channel: #name or its id.", min_length=1, max_length=100)] | None
+Channel = (
+    Annotated[
+        str,
+        Meta(
+            description="A Slack channel: #name or its id, the same in all destinations that post to it.",
+            min_length=1,
+            max_length=100,
+        ),
+    ]
+    | None
+)
 Limit = Annotated[
     LimitPerHour, Meta(description="Most messages an hour; what is beyond it leaves in one digest. 0: no limit.")
 ]
