@@ -81,7 +81,8 @@ class Delivery(msgspec.Struct, kw_only=True):
     missed_since: int | None = None  # ms since the epoch: from when on its alert was looked for in vain
     parts_done: int = 0  # of a message that had to be split
     delivered_at: int | None = None  # ms since the epoch
-    detail: str | None = None  # why it is in its state; a notice's text
+    detail: str | None = None  # why it is in its state
+    text: str | None = None  # of a notice
     # Who is at it.
     claimed_by: str | None = None
     claimed_until: int = 0  # ms since the epoch

@@ -112,7 +112,8 @@ class DeliveryStore:
     async def save(self, deliveries: Sequence[Delivery], me: str) -> int:
         """Write deliveries that I hold as they are now; returns how many still were mine.
 
-        One of the same id that was made anew behind an erasure is another one. A digest that told of a record which was
+        One of the same id that was made anew behind an erasure is another one, and so is a notice that was passed on to
+        another destination. A digest that told of a record which was
         erased meanwhile is written without what was answered to it.
         """
         silent = [
@@ -128,7 +129,10 @@ class DeliveryStore:
         if not deliveries:
             return 0
         writes = [
-            ReplaceOne({**where, "_id": one.id, "created_at": one.created_at}, document_of(one)) for one in deliveries
+            ReplaceOne(
+                {**where, "_id": one.id, "created_at": one.created_at, "destination": one.destination}, document_of(one)
+            )
+            for one in deliveries
         ]
         with translated("save"):
             result = await self._deliveries.bulk_write(writes, ordered=False)
@@ -209,6 +213,15 @@ class DeliveryStore:
             await self.save_members(digest["_id"], ids, failed)
         with translated("abandon"):
             await self._deliveries.update_many(open_, {"$set": closed})
+
+    async def pass_notices_on(self, destination: str, to: str, since_ms: int, now_ms: int) -> None:
+        """Have another told what this destination was to be told: its notices that are open, or failed since then."""
+        failed = {"state": DeliveryState.FAILED.value, "created_at": {"$gte": since_ms}}
+        where = {"kind": DeliveryKind.NOTICE.value, "$or": [{"due_at": {"$gt": 0}}, failed]}
+        anew = {"destination": to, "state": DeliveryState.PENDING.value, "due_at": Int64(now_ms), "tries": 0}
+        free = {"claimed_by": None, "claimed_until": 0, "parts_done": 0}
+        with translated("pass_on"):
+            await self._deliveries.update_many({"destination": destination, **where}, {"$set": {**anew, **free}})
 
     async def destinations_with_open(self) -> list[str]:
         """The destinations that something is to be sent to, whether or not they exist."""

@@ -220,6 +220,8 @@ class Lane:
         notice = notice_of(self.entry, why, all_, await until_done(self._store.given_up), now_ms)
         if notice is not None:
             await until_done(partial(self._store.insert, [notice]))
+            since_ms = now_ms if self._vitals is None else self._vitals.health.failing_since or now_ms
+            await until_done(partial(self._store.pass_notices_on, self.name, notice.destination, since_ms, now_ms))
 
     # --- sending ----------------------------------------------------------------------------------------------------
 

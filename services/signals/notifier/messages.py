@@ -28,4 +28,4 @@ def _told(delivery: Delivery, alerts: Sequence[StoredAlert]) -> tuple[str, dict[
         case DeliveryKind.TEST:
             return "test", {"destination": delivery.destination, "text": "Twinstream reaches you here."}
         case DeliveryKind.NOTICE:
-            return "destination.disabled", {"text": delivery.detail}
+            return "destination.disabled", {"text": delivery.text or delivery.detail}

@@ -32,6 +32,10 @@ def notice_of(
     wanted = failed.value.fallback
     if not others:
         return None
+    text = (
+        f"The destination {failed.value.name!r} was given up: {why}. What was to be sent there is kept as failed. "
+        "Mend it, write it anew, then have its deliveries sent again."
+    )
     return Delivery(
         id=f"notice-{failed.version}-{failed.value.name}",
         kind=DeliveryKind.NOTICE,
@@ -40,7 +44,7 @@ def notice_of(
         created_at=now_ms,
         due_at=now_ms,
         severity=Severity.CRITICAL,
-        detail=f"The destination {failed.value.name!r} was given up: {why}. What was to be sent there is kept as "
-        "failed. Mend it, write it anew, then have its deliveries sent again.",
+        detail=text,  # a notifier of 0.2.0 reads it there
+        text=text,
         expires=after_days(now_ms, _KEPT_DAYS),
     )

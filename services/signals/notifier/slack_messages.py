@@ -40,7 +40,7 @@ def slack_messages(delivery: Delivery, alerts: Sequence[StoredAlert]) -> list[Me
             headline = f":wave: Twinstream reaches you here, as {escaped(delivery.destination)}."
             blocks = [_section(headline)]
         case DeliveryKind.NOTICE:
-            headline = f":no_entry: {escaped(delivery.detail or '')}"
+            headline = f":no_entry: {escaped(delivery.text or delivery.detail or '')}"
             blocks = [_section(headline)]
     parts = list(_packed(blocks))
     return [_message(headline, part, number, len(parts)) for number, part in enumerate(parts, 1)]

@@ -53,7 +53,8 @@ class Receiver:
             except Exception:  # noqa: BLE001  # the library raises several
                 self.unverified += 1
                 return web.Response(status=401)
-        message = {"id": request.headers["webhook-id"], "at": request.headers["webhook-timestamp"], **body}
+        told = {"id": request.headers["webhook-id"], "at": request.headers["webhook-timestamp"]}
+        message = {**told, "to": request.query_string, **body}
         self.messages.append(message)
         if self.answer is None:
             return web.Response(text="thank you")

@@ -107,6 +107,27 @@ async def test_days_of_failure_give_a_destination_up(
     assert seen == [1]
 
 
+@pytest.mark.parametrize("tried_long", [False, True], ids=["open", "failed"])
+async def test_what_a_destination_was_to_be_told_goes_to_another_once_it_is_given_up(
+    bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any, *, tried_long: bool
+) -> None:
+    """Notices are for people who would otherwise know of nothing, and say the same wherever they arrive."""
+    receiver.answer = lambda message: web.Response(status={"ops": 410, "team": 500, "apps": 200}[message["to"]])
+    for name, fallback in (("ops", "team"), ("team", "apps"), ("apps", None)):
+        await bench.destination(name, url=f"{receiver.url}?{name}", fallback=fallback)
+    async with notifying(clock, give_up_hours=1):
+        await bench.raise_(an_alert("b-1"))
+        await bench.until_health("team", failures=1)
+        if tried_long:
+            failed = {"state": "failed", "due_at": None, "detail": "answered 500"}
+            await bench.database["deliveries"].update_one({"kind": "notice"}, {"$set": failed})
+        clock.advance(ms=HOUR_MS + 1)
+        await bench.raise_(an_alert("b-2", destinations=("team",)))
+        await bench.until(lambda: len([one for one in receiver.messages if one["to"] == "apps"]) == 2)
+    told = sorted(one["data"]["text"] for one in receiver.messages if one["to"] == "apps")
+    assert [text.partition(" was")[0] for text in told] == ["The destination 'ops'", "The destination 'team'"]
+
+
 async def test_a_destination_that_is_gone_leaves_nothing_open(
     bench: Any, notifying: Any, receiver: Any, an_alert: Callable[..., Alert], clock: Any
 ) -> None:
