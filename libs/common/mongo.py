@@ -1,6 +1,7 @@
 """How every adapter of documents connects to MongoDB, and whether it is let in."""
 
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final
@@ -12,10 +13,12 @@ from pymongo.uri_parser import parse_uri
 from common.contracts import Collections
 from common.errors import CannotStart, TryLater, unfit_secret
 from common.settings import MongoSettings
-from common.tls import Address, Way, check_way, trusting
+from common.tls import Address, Way, check_way, presenting, trusting
 
 Client = AsyncMongoClient[dict[str, Any]]
 
+_CA_VARIABLE: Final = "TWINSTREAM_MONGO_CA_FILE"
+_CERTIFICATE_VARIABLE: Final = "TWINSTREAM_MONGO_CERTIFICATE_FILE"
 _NOT_LET_IN: Final = {13, 18, 8000}  # Unauthorized, AuthenticationFailed, AtlasError
 _WITHIN_MS: Final = 3_000
 _TRUSTS_ITSELF: Final = re.compile(r"[?&]tls(CA|Insecure|Allow|Certificate)", re.IGNORECASE)
@@ -25,12 +28,11 @@ def client_of(settings: MongoSettings, service: str) -> Client:
     """A client, which connects when it is first used.
 
     Raises:
-        CannotStart: the address or the file of authorities does not fit.
+        CannotStart: the address, the file of authorities or of our certificate does not fit.
     """
-    tls: dict[str, Any] = {}
-    if settings.mongo_ca_file:
-        trusting(settings.mongo_ca_file, "TWINSTREAM_MONGO_CA_FILE")
-        tls["tlsCAFile"] = settings.mongo_ca_file
+    _context(settings)
+    files = {"tlsCAFile": settings.mongo_ca_file, "tlsCertificateKeyFile": settings.mongo_certificate_file}
+    tls: dict[str, Any] = {option: file for option, file in files.items() if file}
     try:
         return AsyncMongoClient(
             settings.mongo_uri.get_secret_value(),
@@ -79,9 +81,16 @@ def _told(error: OperationFailure) -> str:
 
 
 def _way(settings: MongoSettings) -> Way:
-    context = trusting(settings.mongo_ca_file, "TWINSTREAM_MONGO_CA_FILE") if settings.mongo_tls else None
-    switch = "tls=true in TWINSTREAM_MONGO_URI"
-    return Way("MongoDB", list(_addresses(settings)), context, switch, "TWINSTREAM_MONGO_CA_FILE")
+    context, switch = _context(settings), "tls=true in TWINSTREAM_MONGO_URI"
+    return Way("MongoDB", list(_addresses(settings)), context, switch, _CA_VARIABLE, _CERTIFICATE_VARIABLE)
+
+
+def _context(settings: MongoSettings) -> ssl.SSLContext | None:
+    """What the driver makes of the same files; None without TLS."""
+    if not settings.mongo_tls:
+        return None
+    context = trusting(settings.mongo_ca_file, _CA_VARIABLE)
+    return presenting(context, settings.mongo_certificate_file, _CERTIFICATE_VARIABLE)
 
 
 def _addresses(settings: MongoSettings) -> Iterator[Address]:

@@ -134,5 +134,6 @@ START: Final[dict[str, str]] = {
     "tls_untrusted": "A server's certificate is of no authority that we trust, or for another name than we call it by.",
     "tls_expected": "A server speaks TLS, and our settings do not.",
     "tls_not_spoken": "Our settings ask for TLS, and a server does not speak it.",
+    "tls_certificate_refused": "A server asks for a certificate of ours, and has none, or none that it trusts.",
     "cluster_mismatch": "Redis is a cluster where our settings say that it is none, or the other way round.",
 }

@@ -86,6 +86,9 @@ class KafkaSettings(Settings):
     kafka_ca_file: str = Field(
         "", description="PEM file of the authorities that vouch for Kafka; those of this machine unless set"
     )
+    kafka_certificate_file: str = Field(
+        "", description="PEM file of our own certificate with its key, for a Kafka that asks for one; none unless set"
+    )
     kafka_sasl_mechanism: Literal["none", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
         "none", description="how one logs in to Kafka; PLAIN over TLS alone"
     )
@@ -94,12 +97,12 @@ class KafkaSettings(Settings):
         SecretStr(""), validate_default=True, description="the password that goes with it"
     )
 
-    @field_validator("kafka_ca_file")
+    @field_validator("kafka_ca_file", "kafka_certificate_file")
     @classmethod
-    def _kafka_ca_is_for_tls(cls, ca_file: str, info: ValidationInfo) -> str:
-        if ca_file and not info.data.get("kafka_tls"):
+    def _kafka_file_is_for_tls(cls, file: str, info: ValidationInfo) -> str:
+        if file and not info.data.get("kafka_tls"):
             raise ValueError("of no use without TWINSTREAM_KAFKA_TLS=true")
-        return ca_file
+        return file
 
     @field_validator("kafka_sasl_mechanism")
     @classmethod
@@ -133,13 +136,16 @@ class MongoSettings(Settings):
     mongo_ca_file: str = Field(
         "", description="PEM file of the authorities that vouch for MongoDB; those of this machine unless set"
     )
+    mongo_certificate_file: str = Field(
+        "", description="PEM file of our own certificate with its key, for a MongoDB that asks for one; none unless set"
+    )
 
-    @field_validator("mongo_ca_file")
+    @field_validator("mongo_ca_file", "mongo_certificate_file")
     @classmethod
-    def _mongo_ca_is_for_tls(cls, ca_file: str, info: ValidationInfo) -> str:
-        if ca_file and "mongo_uri" in info.data and not _has_tls(info.data["mongo_uri"].get_secret_value()):
+    def _mongo_file_is_for_tls(cls, file: str, info: ValidationInfo) -> str:
+        if file and "mongo_uri" in info.data and not _has_tls(info.data["mongo_uri"].get_secret_value()):
             raise ValueError("of no use without tls=true in TWINSTREAM_MONGO_URI")
-        return ca_file
+        return file
 
     @property
     def mongo_tls(self) -> bool:
@@ -160,13 +166,16 @@ class RedisSettings(Settings):
     redis_ca_file: str = Field(
         "", description="PEM file of the authorities that vouch for Redis; those of this machine unless set"
     )
+    redis_certificate_file: str = Field(
+        "", description="PEM file of our own certificate with its key, for a Redis that asks for one; none unless set"
+    )
 
-    @field_validator("redis_ca_file")
+    @field_validator("redis_ca_file", "redis_certificate_file")
     @classmethod
-    def _redis_ca_is_for_tls(cls, ca_file: str, info: ValidationInfo) -> str:
-        if ca_file and "redis_url" in info.data and not info.data["redis_url"].get_secret_value().startswith(_REDISS):
+    def _redis_file_is_for_tls(cls, file: str, info: ValidationInfo) -> str:
+        if file and "redis_url" in info.data and not info.data["redis_url"].get_secret_value().startswith(_REDISS):
             raise ValueError("of no use without rediss:// in TWINSTREAM_REDIS_URL")
-        return ca_file
+        return file
 
     @property
     def redis_tls(self) -> bool:

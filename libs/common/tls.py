@@ -1,4 +1,4 @@
-"""TLS towards a server: whom we trust, and why no connection came about.
+"""TLS towards a server: whom we trust, who we are, and why no connection came about.
 
 Drivers tell of a server that cannot be reached, whatever the reason. Some reasons pass by themselves. A certificate of
 an unknown authority, or TLS on one side alone, does not: a start that waits for it would wait in vain.
@@ -7,11 +7,15 @@ an unknown authority, or TLS on one side alone, does not: a start that waits for
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from common.errors import CannotStart
 
 _WITHIN_S: Final = 2.0
+_TOLD_WITHIN_S: Final = 0.5
+# What OpenSSL calls a server's last word on it; the last one is TLS 1.2's for none at all, and for little else.
+_OF_OURS: Final = ("CERTIFICATE", "UNKNOWN_CA", "DECRYPT_ERROR", "HANDSHAKE_FAILURE")
 
 Address = tuple[str, int]
 Plainly = Callable[[str, int], Awaitable[bool]]
@@ -28,6 +32,8 @@ class Way(NamedTuple):
     switch: str
     """What sets TLS, such as TWINSTREAM_KAFKA_TLS=true."""
     ca_variable: str
+    certificate_variable: str
+    """What names the file of our own certificate."""
 
 
 def trusting(ca_file: str, variable: str) -> ssl.SSLContext:
@@ -43,11 +49,27 @@ def trusting(ca_file: str, variable: str) -> ssl.SSLContext:
         raise CannotStart(f"{variable}: {ca_file!r} cannot be used: {why}") from None
 
 
+def presenting(context: ssl.SSLContext, certificate_file: str, variable: str) -> ssl.SSLContext:
+    """The same context, which shows our certificate to a server that asks for one, unless `certificate_file` is empty.
+
+    Raises:
+        CannotStart: there is no such file, or it does not hold a certificate with its key.
+    """
+    if certificate_file:
+        try:
+            context.load_cert_chain(certificate_file, password="")  # or OpenSSL would ask the terminal for one
+        except OSError as error:
+            why = "no certificate with its key is in it" if isinstance(error, ssl.SSLError) else error.strerror
+            raise CannotStart(f"{variable}: {certificate_file!r} cannot be used: {why}") from None
+    return context
+
+
 async def check_way(way: Way, plainly: Plainly) -> None:
     """Look for what keeps `way` from being gone, once a driver has failed on it.
 
     Raises:
-        CannotStart: tls_untrusted, tls_expected or tls_not_spoken. Whoever is away, or there and well, raises nothing.
+        CannotStart: tls_untrusted, tls_expected, tls_not_spoken or tls_certificate_refused. Whoever is away, or there
+            and well, raises nothing.
     """
     for host, port in way.addresses:
         if way.context is None:
@@ -71,15 +93,28 @@ async def _check_secured(way: Way, context: ssl.SSLContext, host: str, port: int
     except ssl.SSLCertVerificationError as error:
         why = f"{error.verify_message}; {way.ca_variable} names a file of the authorities that we trust"
         raise CannotStart(f"{where} shows a certificate that we do not trust: {why}", "tls_untrusted") from None
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError) as error:
+        if _is_about_our_certificate(error):
+            why = f"it wants a certificate of ours that it trusts ({error}): see {way.certificate_variable}"
+            raise CannotStart(f"{where} does not let us in: {why}", "tls_certificate_refused") from None
         if await plainly(host, port):
             raise CannotStart(f"{where} speaks no TLS, which {way.switch} asks for", "tls_not_spoken") from None
 
 
 async def _shake_hands(host: str, port: int, context: ssl.SSLContext) -> None:
     async with asyncio.timeout(_WITHIN_S):
-        _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
-    writer.transport.abort()  # nothing was said that is worth a farewell
+        reader, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
+    try:
+        with suppress(TimeoutError):  # TLS 1.3 tells whether our certificate is taken once we think that all is done
+            async with asyncio.timeout(_TOLD_WITHIN_S):
+                await reader.read(1)
+    finally:
+        writer.transport.abort()  # nothing was said that is worth a farewell
+
+
+def _is_about_our_certificate(error: BaseException) -> bool:
+    reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
+    return "ALERT" in reason and any(word in reason for word in _OF_OURS)
 
 
 def _trusting_anyone() -> ssl.SSLContext:

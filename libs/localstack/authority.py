@@ -17,7 +17,7 @@ _VALID: Final = timedelta(days=2)
 
 
 class Authority:
-    """Its certificate at `ca_file`, and one for a server that is called `host`, with its key."""
+    """Its certificate at `ca_file`, one for a server that is called `host`, with its key, and one for clients."""
 
     def __init__(self, folder: Path, host: str = HOST) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -25,17 +25,24 @@ class Authority:
         self.certificate = folder / "server.pem"
         self.key = folder / "server.key"
         self.both = folder / "server-with-key.pem"
+        self.client = folder / "client-with-key.pem"
         key = ec.generate_private_key(ec.SECP256R1())
         name = _name("authority of a test")
         ca = _builder(name, name, key).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         self.ca_file.write_bytes(ca.sign(key, SHA256()).public_bytes(Encoding.PEM))
-        server_key = ec.generate_private_key(ec.SECP256R1())
-        server = _builder(_name(host), name, server_key).add_extension(_called(host), critical=False)
-        certificate = server.sign(key, SHA256()).public_bytes(Encoding.PEM)
-        secret = server_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        for path, content in {self.certificate: certificate, self.key: secret, self.both: secret + certificate}.items():
+        secret, certificate = self._issued(host, name, key)
+        contents = {self.certificate: certificate, self.key: secret, self.both: secret + certificate}
+        for path, content in (contents | {self.client: b"".join(self._issued("twinstream", name, key))}).items():
             path.touch(mode=0o600)
             path.write_bytes(content)
+
+    @staticmethod
+    def _issued(called: str, issuer: x509.Name, by: ec.EllipticCurvePrivateKey) -> tuple[bytes, bytes]:
+        """A key, and the certificate that goes with it."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _builder(_name(called), issuer, key).add_extension(_called(called), critical=False)
+        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return secret, certificate.sign(by, SHA256()).public_bytes(Encoding.PEM)
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:

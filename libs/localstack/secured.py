@@ -26,6 +26,7 @@ from localstack.profile import DEFAULT_PORTS, HOST, Profile
 USER: Final = "twinstream"
 DATABASE: Final = "twinstream"
 
+_SERVERS: Final = ("KAFKA", "MONGO", "REDIS")
 _NODES: Final = 3
 _SHARDS: Final = 8  # of the windows: some for each node
 _SLOTS: Final = 16384
@@ -40,6 +41,8 @@ class SecuredProfile(Profile):
     ports: Mapping[str, int] = field(default_factory=lambda: {**DEFAULT_PORTS, **dict.fromkeys(_MORE_PORTS, 1)})
     password: str = field(default_factory=lambda: secrets.token_hex(16))
     mechanism: str = "SCRAM-SHA-512"
+    wants_certificates: bool = False
+    """Whether the servers ask for a certificate besides, and clients have one."""
 
     @property
     def authority(self) -> Path:
@@ -48,6 +51,11 @@ class SecuredProfile(Profile):
     @property
     def ca_file(self) -> Path:
         return self.authority / "ca.pem"
+
+    @property
+    def certificate_file(self) -> str:
+        """What clients show of themselves; empty where they are not asked."""
+        return str(self.authority / "client-with-key.pem") if self.wants_certificates else ""
 
     @property
     def mongo_uri(self) -> str:
@@ -75,6 +83,7 @@ class SecuredProfile(Profile):
             "TWINSTREAM_REDIS_URL": self.redis_url,
             "TWINSTREAM_REDIS_CLUSTER": "true",
             "TWINSTREAM_REDIS_CA_FILE": str(self.ca_file),
+            **{f"TWINSTREAM_{server}_CERTIFICATE_FILE": self.certificate_file for server in _SERVERS},
         }
 
     def kafka_settings(self) -> KafkaSettings:
@@ -82,6 +91,7 @@ class SecuredProfile(Profile):
             kafka_bootstrap=self.kafka_bootstrap,
             kafka_tls=True,
             kafka_ca_file=str(self.ca_file),
+            kafka_certificate_file=self.certificate_file,
             kafka_sasl_mechanism=self.mechanism,
             kafka_username=USER,
             kafka_password=self.password,
@@ -108,6 +118,7 @@ ssl.keystore.type=PEM
 ssl.keystore.location={authority.both}
 ssl.truststore.type=PEM
 ssl.truststore.location={authority.ca_file}
+{of}.ssl.client.auth={"required" if profile.wants_certificates else "none"}
 """
     user = f"SCRAM-SHA-512=[name={USER},password={profile.password}]"
     listener = servers.Listener("SASL_SSL", properties, ("--add-scram", user))
@@ -169,17 +180,21 @@ def _front(profile: SecuredProfile, authority: Authority) -> Process:
     """TLS before each node, at the port that it tells clients."""
     fronts = {f"redis_front_{number}": profile.ports[f"redis_front_{number}"] for number in range(_NODES)}
     pairs = [f"{port}:{profile.ports[name.replace('front', 'node')]}" for name, port in fronts.items()]
+    clients = str(authority.ca_file) if profile.wants_certificates else "-"
+    own = profile.certificate_file or None
+    files: dict[str, Any] = {"ssl_ca_certs": str(profile.ca_file), "ssl_certfile": own, "ssl_keyfile": own}
 
     async def ready() -> bool:
-        async with Redis.from_url(profile.redis_url, ssl_ca_certs=str(profile.ca_file)) as client:
+        async with Redis.from_url(profile.redis_url, **files) as client:
             try:
                 return bool(await client.ping())
             except (RedisError, OSError):
                 return False
 
+    front = (sys.executable, "-m", "localstack.tls_front")
     return Process(
         name="tls-front",
-        command=(sys.executable, "-m", "localstack.tls_front", str(authority.certificate), str(authority.key), *pairs),
+        command=(*front, str(authority.certificate), str(authority.key), clients, *pairs),
         log=profile.logs / "tls-front.log",
         ready=ready,
         ports=fronts,
@@ -195,8 +210,11 @@ def _mongo(profile: SecuredProfile, authority: Authority) -> Process:
         if not (profile.data / "mongo" / "storage").exists():
             _make_user(mongo.command, profile)
 
-    tls = ("--auth", "--tls-cert-file", str(authority.certificate), "--tls-key-file", str(authority.key))
+    tls = ["--auth", "--tls-cert-file", str(authority.certificate), "--tls-key-file", str(authority.key)]
     uri = f"{profile.mongo_uri}&tlsCAFile={authority.ca_file}"
+    if profile.wants_certificates:
+        tls += ["--tls-ca-file", str(authority.ca_file), "--tls-require-client-cert"]
+        uri += f"&tlsCertificateKeyFile={profile.certificate_file}"
     return replace(mongo, command=(*mongo.command, *tls), prepare=prepare, ready=readiness.mongo(uri))
 
 

@@ -92,9 +92,11 @@ async def running_servers(folder: Path) -> AsyncIterator[Stack]:
 
 
 @asynccontextmanager
-async def running_secured_servers(folder: Path) -> AsyncIterator[tuple[Stack, SecuredProfile]]:
-    """The same behind TLS and passwords, Valkey as a cluster of three."""
-    profile = on_free_ports(SecuredProfile(folder, retention=False))
+async def running_secured_servers(
+    folder: Path, *, wants_certificates: bool = False
+) -> AsyncIterator[tuple[Stack, SecuredProfile]]:
+    """The same behind TLS and passwords, and certificates where they are wanted; Valkey as a cluster of three."""
+    profile = on_free_ports(SecuredProfile(folder, retention=False, wants_certificates=wants_certificates))
     async with _running(profile, secured_servers(profile, fetch(locked()))) as stack:
         yield stack, profile
 

@@ -10,8 +10,8 @@ from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissi
 
 from common.errors import CannotStart, TryLater
 from common.settings import RedisSettings
-from common.tls import Address, Way, check_way, trusting
-from windows.connection import one_node_of
+from common.tls import Address, Way, check_way
+from windows.connection import CA_VARIABLE, CERTIFICATE_VARIABLE, one_node_of, tls_of
 
 _REFUSED: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
 _WITHIN_S: Final = 2.0
@@ -50,9 +50,8 @@ async def _check_kind(client: Redis, settings: RedisSettings) -> None:
 
 
 def _way(settings: RedisSettings) -> Way:
-    context = trusting(settings.redis_ca_file, "TWINSTREAM_REDIS_CA_FILE") if settings.redis_tls else None
-    switch = "rediss:// in TWINSTREAM_REDIS_URL"
-    return Way("Redis", _addresses(settings), context, switch, "TWINSTREAM_REDIS_CA_FILE")
+    context, switch = tls_of(settings), "rediss:// in TWINSTREAM_REDIS_URL"
+    return Way("Redis", _addresses(settings), context, switch, CA_VARIABLE, CERTIFICATE_VARIABLE)
 
 
 def _addresses(settings: RedisSettings) -> list[Address]:

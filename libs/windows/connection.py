@@ -1,5 +1,6 @@
 """Redis, Valkey or a cluster of either: one round trip for many commands, and errors that say what to do."""
 
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha1
@@ -29,7 +30,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from common.errors import CannotStart, TryLater, unfit_secret
 from common.settings import RedisSettings
-from common.tls import trusting
+from common.tls import presenting, trusting
+
+CA_VARIABLE: Final = "TWINSTREAM_REDIS_CA_FILE"
+CERTIFICATE_VARIABLE: Final = "TWINSTREAM_REDIS_CERTIFICATE_FILE"
 
 _AWAY: Final = (
     RedisConnectionError,
@@ -168,7 +172,7 @@ def client_of(settings: RedisSettings) -> "Redis | RedisCluster":
     """A client of Redis or of a cluster, which connects when it is first used.
 
     Raises:
-        CannotStart: the address or the file of authorities does not fit.
+        CannotStart: the address, the file of authorities or of our certificate does not fit.
     """
     return _client(RedisCluster, settings) if settings.redis_cluster else _client(Redis, settings)
 
@@ -178,12 +182,24 @@ def one_node_of(settings: RedisSettings) -> "Redis":
     return _client(Redis, settings)
 
 
+def tls_of(settings: RedisSettings) -> ssl.SSLContext | None:
+    """What the driver makes of our files; None without TLS.
+
+    Raises:
+        CannotStart: one of the files cannot be used.
+    """
+    if not settings.redis_tls:
+        return None
+    context = trusting(settings.redis_ca_file, CA_VARIABLE)
+    return presenting(context, settings.redis_certificate_file, CERTIFICATE_VARIABLE)
+
+
 def _client(kind: type[_Kind], settings: RedisSettings) -> _Kind:
     timeout_s = settings.redis_timeout_ms / 1000
-    tls: dict[str, Any] = {}
-    if settings.redis_ca_file:
-        trusting(settings.redis_ca_file, "TWINSTREAM_REDIS_CA_FILE")
-        tls["ssl_ca_certs"] = settings.redis_ca_file
+    tls_of(settings)
+    own = settings.redis_certificate_file
+    files = {"ssl_ca_certs": settings.redis_ca_file, "ssl_certfile": own, "ssl_keyfile": own}
+    tls: dict[str, Any] = {option: file for option, file in files.items() if file}
     try:
         return kind.from_url(
             settings.redis_url.get_secret_value(),

@@ -4,13 +4,15 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from aiokafka import errors
 
 from common.errors import CannotStart, TryLater
 from common.settings import KafkaSettings
-from common.tls import trusting
+from common.tls import presenting, trusting
+
+CERTIFICATE_VARIABLE: Final = "TWINSTREAM_KAFKA_CERTIFICATE_FILE"
 
 _MISCONFIGURED = (
     errors.UnsupportedCodecError,
@@ -30,7 +32,7 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
     """Options that producer, consumer and admin client share.
 
     Raises:
-        CannotStart: the file of authorities cannot be used.
+        CannotStart: the file of authorities, or of our certificate, cannot be used.
     """
     options: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap,
@@ -39,7 +41,8 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
     transport = "PLAINTEXT"
     if settings.kafka_tls:
         transport = "SSL"
-        options["ssl_context"] = trusting(settings.kafka_ca_file, "TWINSTREAM_KAFKA_CA_FILE")
+        context = trusting(settings.kafka_ca_file, "TWINSTREAM_KAFKA_CA_FILE")
+        options["ssl_context"] = presenting(context, settings.kafka_certificate_file, CERTIFICATE_VARIABLE)
     if settings.kafka_sasl_mechanism != "none":
         transport = "SASL_SSL" if settings.kafka_tls else "SASL_PLAINTEXT"
         options["sasl_mechanism"] = settings.kafka_sasl_mechanism

@@ -18,7 +18,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.admin import SaslHandShakeRequest
 
 from common.errors import CannotStart, TryLater
-from common.kafka.connection import client_options, translated
+from common.kafka.connection import CERTIFICATE_VARIABLE, client_options, translated
 from common.settings import KafkaSettings
 from common.tls import Way, check_way
 
@@ -47,7 +47,8 @@ async def _explain(settings: KafkaSettings) -> None:
     """Raise what waiting would not mend."""
     addresses = [(host, port) for host, port, _ in collect_hosts(settings.kafka_bootstrap, randomize=False)]
     context = client_options(settings).get("ssl_context")
-    way = Way("Kafka", addresses, context, "TWINSTREAM_KAFKA_TLS=true", "TWINSTREAM_KAFKA_CA_FILE")
+    switch, ca_variable = "TWINSTREAM_KAFKA_TLS=true", "TWINSTREAM_KAFKA_CA_FILE"
+    way = Way("Kafka", addresses, context, switch, ca_variable, CERTIFICATE_VARIABLE)
     await check_way(way, _answers_plainly)
     for host, port in addresses:
         await _check_login(settings, host, port)

@@ -4,7 +4,6 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -58,13 +57,16 @@ class Secured:
 
 @pytest_asyncio.fixture(scope="session")
 async def secured(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Secured]:
-    """Kafka with SASL over TLS, three Valkeys as a cluster behind TLS, SecantusDB with TLS and one user."""
-    async with running_secured_servers(tmp_path_factory.mktemp("secured")) as (_, profile):
+    """Kafka with SASL over TLS, three Valkeys as a cluster behind TLS, SecantusDB with TLS and one user.
+
+    Each asks for a certificate besides; `tests/e2e/test_secured.py` has servers that do not.
+    """
+    async with running_secured_servers(tmp_path_factory.mktemp("secured"), wants_certificates=True) as (_, profile):
         await ensure_topics(profile.kafka_settings(), partitions=2)
         yield Secured(profile)
 
 
 @pytest.fixture(scope="session")
-def of_nobody(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of an authority that vouches for no server."""
-    return Authority(tmp_path_factory.mktemp("nobody")).ca_file
+def of_nobody(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An authority that vouches for no server, and by which no server lets anybody in."""
+    return Authority(tmp_path_factory.mktemp("nobody"))

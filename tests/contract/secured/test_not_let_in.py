@@ -18,6 +18,7 @@ from common.settings import KafkaSettings, MongoSettings, RedisSettings
 from windows.access import check_redis
 
 WRONG = "wr0ng-pa55word"
+PLAIN = {"kafka_tls": False, "kafka_ca_file": "", "kafka_certificate_file": ""}
 SOON = {"mongo_timeout_ms": 1000, "redis_timeout_ms": 1000}  # where no answer will come, however long one waits
 
 
@@ -81,10 +82,20 @@ async def test_no_password_where_one_is_asked_for(secured: Any, server: str) -> 
 @pytest.mark.parametrize("server", CHECKS)
 async def test_an_authority_that_does_not_vouch_for_the_server(secured: Any, of_nobody: Any, server: str) -> None:
     """The setting that names ours is told."""
-    files = {f"{name}_ca_file": str(of_nobody) for name in CHECKS}
+    files = {f"{name}_ca_file": str(of_nobody.ca_file) for name in CHECKS}
     told = await refusal(secured, server, **files, **SOON)
     assert told.code == "tls_untrusted"
     assert f"TWINSTREAM_{server.upper()}_CA_FILE" in str(told)
+
+
+@pytest.mark.parametrize("whose", ["nobody's", "of an authority that the server does not know"])
+@pytest.mark.parametrize("server", CHECKS)
+async def test_a_certificate_of_ours_that_is_not_taken(secured: Any, of_nobody: Any, server: str, whose: str) -> None:
+    """Though the password is right; the setting that names the file is told."""
+    file = "" if whose == "nobody's" else str(of_nobody.client)
+    told = await refusal(secured, server, **{f"{name}_certificate_file": file for name in CHECKS}, **SOON)
+    assert told.code == "tls_certificate_refused"
+    assert f"TWINSTREAM_{server.upper()}_CERTIFICATE_FILE" in str(told)
 
 
 @pytest.mark.parametrize("server", CHECKS)
@@ -93,7 +104,7 @@ async def test_no_tls_where_the_server_speaks_it(secured: Any, server: str) -> N
     told = await refusal(
         secured,
         server,
-        **{f"{name}_ca_file": "" for name in CHECKS},
+        **{f"{name}_{file}_file": "" for name in CHECKS for file in ("ca", "certificate")},
         **SOON,
         kafka_tls=False,
         mongo_uri=secured.profile.mongo_uri.replace("tls=true", "tls=false"),
@@ -120,13 +131,14 @@ async def test_tls_where_the_server_speaks_none(secured: Any, servers: Any, serv
 @pytest.mark.parametrize("server", ["kafka"])
 async def test_a_login_where_the_server_knows_none(secured: Any, servers: Any, server: str) -> None:
     """Kafka takes no SASL on a listener that is open to everybody."""
-    told = await refusal(secured, server, kafka_bootstrap=servers.kafka_bootstrap, kafka_tls=False, kafka_ca_file="")
+    told = await refusal(secured, server, kafka_bootstrap=servers.kafka_bootstrap, **PLAIN)
     assert told.code == "not_let_in"
 
 
 async def test_a_cluster_is_one_on_both_sides(secured: Any, servers: Any) -> None:
     """Else every other key would be on a node that nobody asks."""
-    for changed in ({"redis_cluster": False}, {"redis_url": servers.redis_url, "redis_ca_file": ""}):
+    plain = {"redis_url": servers.redis_url, "redis_ca_file": "", "redis_certificate_file": ""}
+    for changed in ({"redis_cluster": False}, plain):
         assert (await refusal(secured, "redis", **changed)).code == "cluster_mismatch"
 
 

@@ -25,6 +25,9 @@ CONTRADICTIONS: list[tuple[dict[str, str], str]] = [
     ({**LOGIN, "KAFKA_PASSWORD": ""}, "KAFKA_PASSWORD .*needed with TWINSTREAM_KAFKA_SASL_MECHANISM"),
     ({"KAFKA_PASSWORD": "pa55word"}, "KAFKA_PASSWORD .*of no use without TWINSTREAM_KAFKA_SASL_MECHANISM"),
     ({"MONGO_CA_FILE": "/ca.pem"}, "MONGO_CA_FILE .*of no use without tls=true in TWINSTREAM_MONGO_URI"),
+    ({"KAFKA_CERTIFICATE_FILE": "/us.pem"}, "KAFKA_CERTIFICATE_FILE .*of no use without TWINSTREAM_KAFKA_TLS=true"),
+    ({"MONGO_CERTIFICATE_FILE": "/us.pem"}, "MONGO_CERTIFICATE_FILE .*of no use without tls=true in TWINSTREAM_MONGO"),
+    ({"REDIS_CERTIFICATE_FILE": "/us.pem"}, "REDIS_CERTIFICATE_FILE .*of no use without rediss:// in TWINSTREAM_REDIS"),
     ({"REDIS_CA_FILE": "/ca.pem"}, "REDIS_CA_FILE .*of no use without rediss:// in TWINSTREAM_REDIS_URL"),
 ]
 

@@ -3,16 +3,20 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from common.errors import CannotStart
-from common.tls import Way, check_way, trusting
+from common.tls import Way, check_way, presenting, trusting
 from localstack.authority import Authority
+from localstack.tls_front import Secured, accepting
 
 CA = "TWINSTREAM_KAFKA_CA_FILE"
+CERTIFICATE = "TWINSTREAM_KAFKA_CERTIFICATE_FILE"
 SWITCH = "TWINSTREAM_KAFKA_TLS=true"
 
 
@@ -22,18 +26,30 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @asynccontextmanager
-async def server(authority: Authority | None) -> AsyncIterator[int]:
-    """Answers everybody who gets that far with a dot; over TLS where an authority vouches for it."""
+async def server(
+    authority: Authority | None, clients: Authority | None = None, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+) -> AsyncIterator[int]:
+    """Answers everybody who gets that far with a dot; over TLS where an authority vouches for it.
+
+    Where `clients` is given, whoever comes must be vouched for by it.
+    """
     context = None
     if authority is not None:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(authority.certificate, authority.key)
+        ca_file = None if clients is None else str(clients.ca_file)
+        context = accepting(str(authority.certificate), str(authority.key), ca_file)
+        context.maximum_version = version
 
-    async def answering(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b".")
+    async def answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if context is not None:
+            with suppress(ssl.SSLError):
+                secured = Secured(context, reader, writer)
+                await secured.shake_hands()
+                secured.write(b".")
+        else:
+            writer.write(b".")
         writer.close()
 
-    async with await asyncio.start_server(answering, "127.0.0.1", 0, ssl=context) as listening:
+    async with await asyncio.start_server(answering, "127.0.0.1", 0) as listening:
         yield listening.sockets[0].getsockname()[1]
 
 
@@ -46,7 +62,7 @@ async def mute(_host: str, _port: int) -> bool:
 
 
 def way(port: int, context: ssl.SSLContext | None) -> Way:
-    return Way("Kafka", [("127.0.0.1", port)], context, SWITCH, CA)
+    return Way("Kafka", [("127.0.0.1", port)], context, SWITCH, CA, CERTIFICATE)
 
 
 async def refusal(way: Way, plainly=mute) -> CannotStart:
@@ -109,3 +125,24 @@ def test_a_file_that_is_none_is_named_with_its_variable(tmp_path: Path, content:
         path.write_text(content)
     with pytest.raises(CannotStart, match=f"{CA}: '{path}' cannot be used: (No such file|no certificate)"):
         trusting(str(path), CA)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_server_that_does_not_take_our_certificate(ours: Authority, tmp_path: Path, version) -> None:
+    """One that we have not, or of an authority it does not know, though called alike; ours it takes without a word."""
+    async with server(ours, ours, version) as port:
+        for file in ("", Authority(tmp_path).client):
+            told = await refusal(way(port, presenting(trusting(str(ours.ca_file), CA), str(file), CERTIFICATE)))
+            assert (told.code, CERTIFICATE in str(told)) == ("tls_certificate_refused", True)
+        await check_way(way(port, presenting(trusting(str(ours.ca_file), CA), str(ours.client), CERTIFICATE)), mute)
+
+
+@pytest.mark.parametrize("file", ["nowhere.pem", "ca.pem", "locked.pem"])
+def test_a_file_of_ours_that_cannot_be_used_is_named_with_its_variable(ours: Authority, tmp_path: Path, file) -> None:
+    """Not there, without a key, or with one that wants a password, which nobody is asked for."""
+    key = serialization.load_pem_private_key(ours.key.read_bytes(), None)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word"))
+    (tmp_path / "locked.pem").write_bytes(locked + ours.certificate.read_bytes())
+    (tmp_path / "ca.pem").write_bytes(ours.ca_file.read_bytes())
+    with pytest.raises(CannotStart, match=f"{CERTIFICATE}: '{tmp_path / file}' cannot be used: (No such file|no cert)"):
+        presenting(trusting("", CA), str(tmp_path / file), CERTIFICATE)
