@@ -81,8 +81,9 @@ async def check_way(way: Way, plainly: Plainly) -> None:
 async def _check_plain(way: Way, host: str, port: int) -> None:
     try:
         await _shake_hands(host, port, _trusting_anyone())
-    except (OSError, TimeoutError):
-        return  # it speaks no TLS either, or is away
+    except (OSError, TimeoutError) as error:
+        if not _is_about_our_certificate(error):
+            return  # it speaks no TLS either, or is away
     raise CannotStart(f"{way.server} at {host}:{port} speaks TLS: set {way.switch}", "tls_expected")
 
 

@@ -97,10 +97,11 @@ async def test_a_certificate_for_another_name_is_not_trusted(tmp_path: Path) -> 
 
 
 async def test_a_server_that_speaks_tls_where_we_do_not(ours: Authority) -> None:
-    """Whoever vouches for it: the setting that is missing is named."""
-    async with server(ours) as port:
-        told = await refusal(way(port, None))
-    assert (told.code, SWITCH in str(told)) == ("tls_expected", True)
+    """Whoever vouches for it, and whether or not it asks who we are: the setting that is missing is named."""
+    for clients in (None, ours):
+        async with server(ours, clients) as port:
+            told = await refusal(way(port, None))
+        assert (told.code, SWITCH in str(told)) == ("tls_expected", True)
 
 
 async def test_a_server_that_speaks_no_tls_where_we_do(ours: Authority) -> None:
