@@ -45,7 +45,7 @@ LABEL org.opencontainers.image.title="twinstream-${EXTRA}" \
       org.opencontainers.image.revision="${REVISION}"
 RUN groupadd --gid 10001 twinstream && \
     useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin twinstream && \
-    install --directory --owner=10001 --group=10001 /lake
+    install --directory --owner=10001 --group=10001 /lake /results /backups
 COPY --from=build /opt/twinstream /opt/twinstream
 # A container's own network is all that these addresses reach; what may reach the container is decided outside of it.
 ENV PATH=/opt/twinstream/bin:$PATH \

@@ -13,6 +13,7 @@ import structlog
 import typer
 from rich.text import Text
 
+from common.clock import SystemClock
 from common.errors import CannotStart, TryLater
 from common.settings import load, secret_files
 from localstack.profile import profile_from_environment
@@ -28,6 +29,10 @@ T = TypeVar("T")
 
 def backup(
     file: Annotated[Path, typer.Argument(dir_okay=False, show_default=False, help="Replaced once all is written.")],
+    keep: Annotated[
+        int | None,
+        typer.Option(min=1, show_default=False, help="Put the moment into the name, and keep that many of these."),
+    ] = None,
 ) -> None:
     """Keep what cannot be rebuilt from the log: rules, keys, destinations, alerts and what became of them.
 
@@ -36,9 +41,13 @@ def backup(
     """
     # Here, since the drivers would make every other command wait half a second.
     from archive.archive import backup as write  # noqa: PLC0415
+    from archive.kept import called_by_moment, forget_all_but  # noqa: PLC0415
 
-    held = _run(write(_settings(), file, version("twinstream")))
-    err().print(Text(f"{shown(file)} holds {_told(held)}."))
+    target = file if keep is None else called_by_moment(file, SystemClock().now_ms())
+    held = _run(write(_settings(), target, version("twinstream")))
+    err().print(Text(f"{shown(target)} holds {_told(held)}."))
+    if keep is not None:
+        forget_all_but(file, keep)
 
 
 def restore(

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from archive.lines import check
 from common.bootstrap import ensure_given_key
 from common.contracts import TOPICS
 from common.kafka.topics import list_topics
@@ -58,8 +59,10 @@ async def test_every_process_starts_from_its_image(parts, image_of, environment)
 
 
 @pytest.mark.long
-async def test_the_command_prepares_a_deployment_from_its_image(image_of, environment, fresh_kafka) -> None:
-    """`twinstream init`, out of the image with the extra `cli`, makes the topics and the key that it was given."""
+async def test_the_command_prepares_and_keeps_a_deployment_from_its_image(
+    image_of, environment, fresh_kafka, tmp_path
+) -> None:
+    """Out of the image with the extra `cli`: topics, the key that was given, and what cannot be rebuilt in a file."""
     prefix = f"test-{secrets.token_hex(4)}."
     token = f"tsk_{secrets.token_hex(6)}_{secrets.token_hex(32)}"
     given = environment | {"TWINSTREAM_TOPIC_PREFIX": prefix, "TWINSTREAM_KEY": token}
@@ -70,3 +73,7 @@ async def test_the_command_prepares_a_deployment_from_its_image(image_of, enviro
     settings = fresh_kafka.model_copy(update={"topic_prefix": prefix})
     assert {prefix + topic.name for topic in TOPICS} <= await list_topics(settings)
     assert not await ensure_given_key(settings, token)  # it is one already
+    done = image_of("cli").run("twinstream", "backup", str(tmp_path / "kept.jsonl"), "--keep", "2", **given)
+    assert done.returncode == 0, done.stderr
+    (file,) = tmp_path.iterdir()
+    assert check(file)["control"] == 1

@@ -14,6 +14,7 @@ import typer
 import yaml
 from compose_spec import PyOptions
 
+from archive.archive import ArchiveSettings
 from common.settings import KafkaSettings
 from twinstream.__main__ import app
 
@@ -27,7 +28,7 @@ SERVERS = {
     "redis_url": ("TWINSTREAM_REDIS_URL", "valkey", 6379),
 }
 THEIRS = {"kafka", "valkey", "mongo", "prometheus", "grafana"}
-ONCE = {"init", "demo"}
+ONCE = {"init": KafkaSettings, "demo": KafkaSettings, "backup": ArchiveSettings}
 
 
 def example() -> dict[str, str]:
@@ -54,7 +55,7 @@ def test_it_is_what_the_specification_says() -> None:
 
 def test_every_process_has_a_service_and_no_service_has_none(parts, services) -> None:
     """What `twinstream up` starts, the compose file starts, under the same name."""
-    ours = set(services) - THEIRS - ONCE
+    ours = set(services) - THEIRS - set(ONCE)
     assert {part.name for part in parts} == ours, "see docs/deploy.md, 'A new process'"
 
 
@@ -109,7 +110,7 @@ def test_every_port_is_the_processs_own_and_reachable_from_this_machine_alone(pa
 
 def test_ours_run_without_rights_and_all_within_limits(parts, services) -> None:
     """No root, no capabilities, nothing written to the image, an end to memory, processes and logs."""
-    for name in ({part.name for part in parts} | ONCE) & set(services):
+    for name in ({part.name for part in parts} | set(ONCE)) & set(services):
         service = services[name]
         assert service["user"] == "10001:10001"
         assert service["read_only"]
@@ -170,7 +171,19 @@ def test_what_runs_once_is_called_as_the_command_expects_it(services, name: str)
     main = typer.main.get_command(app)
     assert module == "twinstream"
     assert main.commands[command].make_context(command, arguments)
-    read = {option.envvar for option in main.params} | {f"TWINSTREAM_{f.upper()}" for f in KafkaSettings.model_fields}
+    read = {option.envvar for option in main.params} | {f"TWINSTREAM_{f.upper()}" for f in ONCE[name].model_fields}
     assert set(services[name]["environment"]) <= read
     assert services[name]["image"] == "twinstream-cli:dev"
-    assert (services[name].get("profiles"), services[name]["restart"]) in [(None, "on-failure"), (["demo"], "no")]
+    asked_for = [name] if name != "init" else None
+    assert services[name].get("profiles") == asked_for
+    assert services[name]["restart"] == ("no" if asked_for else "on-failure")
+
+
+def test_what_is_written_may_be_written(services) -> None:
+    """A volume that is new has the owner that its folder has in the image; where there is none it is root's."""
+    made = re.search(r"install --directory --owner=10001 --group=10001 ([\w/ -]+)", (ROOT / "Dockerfile").read_text())
+    assert made is not None
+    for name in set(services) - THEIRS:
+        mounts = [volume.split(":") for volume in services[name].get("volumes", []) if not volume.startswith("./")]
+        written = {folder for _, folder, *mode in mounts if "ro" not in mode}
+        assert written <= {*made[1].split(), "/tmp"}, name  # noqa: S108  # which anybody may write to

@@ -10,6 +10,7 @@ import typer
 import yaml
 from compose_spec import PyOptions
 
+from archive.archive import ArchiveSettings
 from common.settings import PREFIX, KafkaSettings, Settings
 from twinstream.__main__ import app
 
@@ -49,8 +50,8 @@ def test_it_is_what_the_specification_says() -> None:
 
 @pytest.fixture(scope="module")
 def kinds(parts) -> dict[str, type[Settings]]:
-    """What each process reads, and what makes the topics."""
-    return {part.name: part.settings for part in parts} | {"init": KafkaSettings}
+    """What each process reads, and what runs once."""
+    return {part.name: part.settings for part in parts} | {"init": KafkaSettings, "backup": ArchiveSettings}
 
 
 def told(service: dict[str, Any]) -> dict[str, str]:

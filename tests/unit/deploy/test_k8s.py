@@ -16,6 +16,7 @@ import typer
 import yaml
 from jsonschema import Draft7Validator
 
+from archive.archive import ArchiveSettings
 from common.contracts import ALERTS, RECORDS
 from common.settings import PREFIX, KafkaSettings, RedisSettings
 from twinstream.__main__ import app
@@ -30,7 +31,7 @@ SPEAKS = {"kafka_bootstrap": "kafka", "mongo_uri": "mongo", "redis_url": "redis"
 # The lake's tables have one writer each, and its catalog is a file.
 ONCE_EACH = {"lake-writer", "lake-maintenance", "lake-jobs"}
 STAYS = {"Deployment", "StatefulSet"}
-WORKLOADS = {*STAYS, "Job"}
+WORKLOADS = {*STAYS, "Job", "CronJob"}
 
 Object = dict[str, Any]
 
@@ -58,7 +59,8 @@ def ours(overlay: str, *kinds: str) -> dict[str, Object]:
 
 
 def pod(item: Object) -> Object:
-    template: Object = item["spec"]["template"]
+    spec = item["spec"]["jobTemplate"]["spec"] if item["kind"] == "CronJob" else item["spec"]
+    template: Object = spec["template"]
     return template
 
 
@@ -280,6 +282,65 @@ def test_topics_and_the_first_key_are_made_by_the_command(overlay, partitions, r
     }
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_cannot_be_rebuilt_is_kept_each_day(overlay) -> None:
+    """By the command, with options that it parses, onto a volume that outlives the pod; never two at a time."""
+    (job,) = ours(overlay, "CronJob").values()
+    module, command, *arguments = main(job)["args"]
+    parsed = typer.main.get_command(app).commands[command].make_context(command, arguments).params
+    assert (module, command, job["spec"]["concurrencyPolicy"]) == ("twinstream", "backup", "Forbid")
+    assert parsed["keep"] >= 7
+    assert str(parsed["file"].parent) == claimed(job)["backups"]
+    assert "backups" in of_kind(overlay, "PersistentVolumeClaim")
+    told, needed = set(variables(overlay, job)), {"TWINSTREAM_KAFKA_BOOTSTRAP", "TWINSTREAM_MONGO_URI"}
+    assert needed <= told <= {PREFIX + name.upper() for name in ArchiveSettings.model_fields}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_pod_that_ends_is_as_narrow_as_one_that_stays(overlay) -> None:
+    """Jobs speak to the servers of their settings alone, and what patches do not reach is like what they make."""
+    kinds = {"init": KafkaSettings, "backup": ArchiveSettings}
+    jobs = ours(overlay, "Job", "CronJob")
+    assert set(jobs) == set(kinds)
+    for name, item in jobs.items():
+        labels = pod(item)["metadata"]["labels"]
+        speaks = {label.partition("speaks-")[2] for label in labels if "speaks-" in label}
+        assert speaks == {server for field, server in SPEAKS.items() if field in kinds[name].model_fields}, name
+        assert labels["app.kubernetes.io/part-of"] == "twinstream"
+        assert pod(item)["spec"]["restartPolicy"] == "OnFailure"
+        assert pod(item)["spec"]["enableServiceLinks"] is False
+    stays = ours(overlay)["documents"]
+    assert main(jobs["backup"])["securityContext"] == main(stays)["securityContext"]
+    assert pod(jobs["backup"])["spec"]["securityContext"].items() > pod(stays)["spec"]["securityContext"].items()
+    assert variables(overlay, jobs["backup"]).items() <= variables(overlay, stays).items()
+    assert mounted(jobs["backup"]) <= mounted(stays)
+
+
+def claimed(item: Object) -> dict[str, str]:
+    """Where the container has each volume that outlives the pod, by the claim's name."""
+    claims = {
+        volume["name"]: volume["persistentVolumeClaim"]["claimName"]
+        for volume in pod(item)["spec"]["volumes"]
+        if "persistentVolumeClaim" in volume
+    }
+    return {claims[m["name"]]: m["mountPath"] for m in main(item)["volumeMounts"] if m["name"] in claims}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_volume_is_claimed_as_its_pods_use_it(overlay) -> None:
+    """Its owner may write it; several nodes may only where a provisioner for that is expected."""
+    claims = of_kind(overlay, "PersistentVolumeClaim")
+    used = {claim for item in ours(overlay).values() for claim in claimed(item)}
+    assert used == set(claims)
+    for name, item in ours(overlay).items():
+        writable = {mount["mountPath"] for mount in main(item)["volumeMounts"] if not mount.get("readOnly")}
+        if writable & set(claimed(item).values()):
+            assert pod(item)["spec"]["securityContext"]["fsGroup"] == 10001, name
+    modes = {name: claim["spec"]["accessModes"] for name, claim in claims.items()}
+    shared = ["ReadWriteOnce"] if overlay == "dev" else ["ReadWriteMany"]
+    assert modes == {"lake": ["ReadWriteOnce"], "backups": ["ReadWriteOnce"], "lake-results": shared}
+
+
 def test_production_scales_every_process_and_no_further_than_partitions(parts) -> None:
     """HTTP services by CPU, workers by the lag of their own group on topics that there are; never fewer than two."""
     by_cpu, by_lag = of_kind("prod", "HorizontalPodAutoscaler"), of_kind("prod", "ScaledObject")
@@ -306,7 +367,7 @@ def test_production_scales_every_process_and_no_further_than_partitions(parts) -
 def test_production_speaks_tls_and_logs_in_everywhere(parts) -> None:
     """Each process, and the Job, takes what it is told; every file of authorities is one that is mounted."""
     addresses = {"TWINSTREAM_MONGO_URI": "mongodb://us:word@host/?tls=true", "TWINSTREAM_REDIS_URL": "rediss://host"}
-    kinds = {part.name: part.settings for part in parts} | {"init": KafkaSettings}
+    kinds = {part.name: part.settings for part in parts} | {"init": KafkaSettings, "backup": ArchiveSettings}
     for name, kind in kinds.items():
         item = ours("prod")[name]
         told = variables("prod", item)

@@ -38,13 +38,23 @@ def measured() -> dict[str, float]:
 
 
 @cache
-def resources() -> dict[str, dict[str, Any]]:
+def pods() -> dict[str, dict[str, Any]]:
     kubectl = Path(sys.executable).with_name("kubectl")
     built = subprocess.run(  # noqa: S603
         [kubectl, "kustomize", ROOT / "deploy/k8s/overlays/prod"], capture_output=True, text=True, check=True
     )
     workloads = [one for one in yaml.safe_load_all(built.stdout) if one["kind"] in {"Deployment", "StatefulSet"}]
-    return {w["metadata"]["name"]: w["spec"]["template"]["spec"]["containers"][0]["resources"] for w in workloads}
+    return {w["metadata"]["name"]: w["spec"]["template"]["spec"] for w in workloads}
+
+
+def resources() -> dict[str, dict[str, Any]]:
+    return {name: pod["containers"][0]["resources"] for name, pod in pods().items()}
+
+
+def spill_limits() -> dict[str, str]:
+    """How large /tmp may become."""
+    folders = {name: [v for v in pod["volumes"] if v["name"] == "tmp"] for name, pod in pods().items()}
+    return {name: folder[0]["emptyDir"]["sizeLimit"] for name, folder in folders.items() if folder}
 
 
 def mib(quantity: str) -> int:
@@ -69,6 +79,17 @@ def test_no_limit_is_reached_by_what_the_settings_allow(parts, measured) -> None
     for part in parts:
         limit = mib(resources()[part.name]["limits"]["memory"])
         assert limit >= 1.25 * (measured[part.name] + beyond(part)), part.name
+
+
+def test_what_queries_spill_fits_where_it_goes(parts) -> None:
+    """A pod whose folder grows beyond its limit is thrown out; on one host what is spilled must not lie in memory."""
+    jobs = next(part for part in parts if part.name == "lake-jobs").settings.model_fields
+    spilled = jobs["lake_queries_at_once"].default * jobs["lake_query_disk_mb"].default
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    for name in ("lake-jobs", "lake-maintenance"):
+        assert mib(spill_limits()[name]) >= 1.25 * spilled, name
+        assert services[name]["tmpfs"] == []
+        assert f"{name}-tmp:/tmp" in services[name]["volumes"]
 
 
 def test_one_docker_host_has_the_same_limits(parts) -> None:
