@@ -1,4 +1,4 @@
-"""docs/deploy.md, followed as far as a machine without containers or a cluster allows: what it has made is what is read."""
+"""docs/deploy.md, followed as far as a machine with no container or cluster allows: what it makes is what is read."""
 
 import base64
 import json
