@@ -1,8 +1,9 @@
 """The catalog that says which files a table is made of: opened here, its failures translated here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from pyiceberg.catalog.sql import SqlCatalog
@@ -16,6 +17,7 @@ from common.errors import CannotStart, Reposition, TryLater, unfit_secret
 from common.settings import LakeSettings
 from twinstream_lake.layout import CATALOG, NAMESPACE
 
+_FORMAT: Final = {"format-version": "2"}  # of a table itself; it is none of its properties
 _SQLITE: Final = "sqlite"
 _BUSY_S: Final = 30  # how long SQLite waits for another process's commit
 
@@ -41,14 +43,17 @@ class Catalog:
         with translated(f"a look at {table}"):
             return self.catalog.load_table((NAMESPACE, table))
 
-    def ensure(self, table: str, schema: Schema, **about: Any) -> Table:
-        """A table, made where there is none; one of a former version gets the columns of `schema` that it lacks.
+    def ensure(
+        self, table: str, schema: Schema, *, properties: Mapping[str, str] = MappingProxyType({}), **about: Any
+    ) -> Table:
+        """A table, made where there is none; one of a former version gets the columns and properties that it lacks.
 
-        What a newer version has added stays: its rows are written without it.
+        What a newer version has added stays: its rows are written without it. So does a property that was changed.
 
         Args:
             table: its name.
             schema: columns are known by their names; those that are added are empty in former rows.
+            properties: how it is written.
             about: what else a table is made with.
 
         Raises:
@@ -57,13 +62,18 @@ class Catalog:
         try:
             with translated(f"the making of {table}"):
                 self.catalog.create_namespace_if_not_exists(NAMESPACE)
-                made = self.catalog.create_table_if_not_exists((NAMESPACE, table), schema=schema, **about)
+                made = self.catalog.create_table_if_not_exists(
+                    (NAMESPACE, table), schema=schema, properties={**_FORMAT, **properties}, **about
+                )
                 known = {field.name for field in made.schema().fields}
-                lacking = [field for field in schema.fields if field.name not in known]
-                if lacking:
-                    with made.update_schema() as update:
-                        for field in lacking:
-                            update.add_column(field.name, field.field_type)
+                columns = [field for field in schema.fields if field.name not in known]
+                unset = {name: value for name, value in properties.items() if name not in made.properties}
+                if columns or unset:
+                    with made.transaction() as transaction:
+                        with transaction.update_schema() as update:
+                            for field in columns:
+                                update.add_column(field.name, field.field_type)
+                        transaction.set_properties(unset)
                 return made
         except Reposition as moved:
             raise TryLater(str(moved)) from moved

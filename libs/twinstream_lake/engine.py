@@ -11,14 +11,14 @@ import pyarrow as pa
 
 from common.errors import TryLater
 
-_BATCH_ROWS: Final = 20_000
+_BATCH_ROWS: Final = 2_048  # DuckDB's own: texts of 64 KB each come to 130 MB even so, beyond its limit
 
 
 class Engine:
     """Runs queries of our own."""
 
     def __init__(self, memory_mb: int, spill: Path | None = None) -> None:
-        self._memory_mb = memory_mb
+        self.memory_bytes = memory_mb * 1_000_000
         self._spill = spill
 
     @contextmanager
@@ -31,7 +31,7 @@ class Engine:
         with TemporaryDirectory(prefix="spill-", dir=self._spill) as folder:
             config: dict[str, str | bool | int | float | list[str]] = {
                 "threads": "1",
-                "memory_limit": f"{self._memory_mb}MB",
+                "memory_limit": f"{self.memory_bytes}B",
                 "temp_directory": folder,
                 "autoinstall_known_extensions": "false",
                 "autoload_known_extensions": "false",

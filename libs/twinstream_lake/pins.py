@@ -39,6 +39,8 @@ class StreamPin:
     log: Pin
     latest: Pin
     tail: tuple[str, ...]
+    tail_rows: int
+    """How many rows these files have: no fewer than there are behind the latest."""
 
 
 def pin(catalog: Catalog, stream: Stream, snapshots: Mapping[str, int | None] | None = None) -> StreamPin:
@@ -53,10 +55,10 @@ def pin(catalog: Catalog, stream: Stream, snapshots: Mapping[str, int | None] | 
     log = catalog.load(log_name(stream))
     pinned_latest = _pin(latest, latest_name(stream), snapshots)
     pinned_log = _pin(log, log_name(stream), snapshots)
-    tail = pinned_log.files
+    tail, rows = pinned_log.files, pinned_log.rows
     if pinned_latest.positions and pinned_log.snapshot is not None:
-        tail = _files(log, pinned_log.snapshot, behind(pinned_latest.positions))[0]
-    return StreamPin(pinned_log, pinned_latest, tail)
+        tail, rows = _files(log, pinned_log.snapshot, behind(pinned_latest.positions))
+    return StreamPin(pinned_log, pinned_latest, tail, rows)
 
 
 def _pin(table: "Table", name: str, snapshots: Mapping[str, int | None] | None) -> Pin:

@@ -34,7 +34,10 @@ class MaintenanceSettings(EngineSettings):
         60, ge=0.01, le=24 * 60, description="how often the tables of newest versions are brought up to the log"
     )
     lake_shard_rows: int = Field(
-        5_000_000, ge=1, le=100_000_000, description="newest versions that are rebuilt at a time"
+        5_000_000,
+        ge=1,
+        le=100_000_000,
+        description="most rows that newest versions are rebuilt of at a time, where memory has room for so many",
     )
     lake_compaction_minutes: float = Field(60, ge=0.01, le=24 * 60, description="how often small files are looked for")
     lake_small_files: int = Field(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 ROWS_PER_GROUP: Final = 100_000
+_BYTES_PER_GROUP: Final = 64 * 1024 * 1024
 _ROWS_PER_FILE: Final = 2_000_000
 
 
@@ -77,15 +78,15 @@ def replace(table: "Table", removed: Sequence[DataFile], added: Sequence[DataFil
 
 
 def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """The same rows, as many at a time as a row group holds."""
+    """The same rows, as many at a time as a row group holds; fewer of long ones."""
     held: list[pa.RecordBatch] = []
-    rows = 0
+    rows = size = 0
     for batch in batches:
         held.append(batch)
-        rows += batch.num_rows
-        if rows >= ROWS_PER_GROUP:
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= ROWS_PER_GROUP or size >= _BYTES_PER_GROUP:
             yield _fitted(held, schema)
-            held, rows = [], 0
+            held, rows, size = [], 0, 0
     if rows:
         yield _fitted(held, schema)
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 SERVICE: Final = "lake-writer"
 
 PROPERTIES: Final = {
-    "format-version": "2",
     "commit.retry.num-retries": "0",
     # Each commit adds a manifest, and planning a query opens each.
     "commit.manifest-merge.enabled": "true",
@@ -39,6 +38,7 @@ PROPERTIES: Final = {
     "write.metadata.previous-versions-max": "50",
     "write.parquet.compression-codec": "zstd",
     "write.parquet.row-group-limit": "100000",
+    "write.parquet.page-row-limit": "500",
     # The bounds of texts prune nothing, and would outlive an erasure in the manifests.
     "write.metadata.metrics.column.text": "none",
 }
