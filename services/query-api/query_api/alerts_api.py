@@ -13,13 +13,12 @@ from common.http.parameters import only_known_parameters
 from common.instants import rfc3339_ms
 from query_api.alert_views import AlertCount, AlertCounts, AlertPage, AlertWhole, view_summary, view_whole_alert
 from query_api.documentation import answers, choices
-from query_api.examples import CURSOR
+from query_api.pages import Cursor, at_or_after, before, per_page
 from query_api.parts import Parts, parts_of
 from query_api.signal_walks import AlertWalk
 from query_api.waiting import alerts_waited_for
 from query_api.walks import Place, parse_since
 
-MAX_LIMIT: Final = 1000
 _DAY_MS: Final = 24 * 60 * 60 * 1000
 
 reading = APIRouter(
@@ -39,30 +38,9 @@ OfA = Annotated[str | None, Query(description="Only on this A and its B.", opena
 InState = Annotated[
     AlertState | None, Query(description="Only those that are so.", openapi_examples=choices(one="open"))
 ]
-Since = Annotated[
-    str | None,
-    Query(
-        description="Only what was raised at or after it: RFC 3339 with an offset, or epoch milliseconds.",
-        openapi_examples=choices(from_a_moment_on="2026-11-23T08:00:00Z"),
-    ),
-]
-Until = Annotated[
-    str | None,
-    Query(
-        description="Only what was raised before it: RFC 3339 with an offset, or epoch milliseconds.",
-        openapi_examples=choices(up_to_a_moment="2026-11-24T08:00:00Z"),
-    ),
-]
-Limit = Annotated[
-    int, Query(ge=1, le=MAX_LIMIT, description="Alerts per page.", openapi_examples=choices(the_default=100))
-]
-Cursor = Annotated[
-    str | None,
-    Query(
-        description="`next_cursor` of the page before, to read on from there: with the same other parameters.",
-        openapi_examples=choices(the_next_page=CURSOR),
-    ),
-]
+Since = Annotated[str | None, at_or_after("raised")]
+Until = Annotated[str | None, before("raised")]
+Limit = Annotated[int, per_page("Alerts")]
 AlertId = Annotated[
     str, Path(description="The alert's id.", openapi_examples=choices(one="5f0c1e7b9a2d4c6e8f10a3b5c7d9e1f2"))
 ]
@@ -91,10 +69,9 @@ async def list_alerts(  # noqa: PLR0913  # one for each query parameter
 ) -> Response:
     parts = parts_of(request)
     walk = AlertWalk(rule, severity, stream, a_id, state, parse_since(since), parse_since(until, "until"))
-    after = None if cursor is None else parts.cursors.read(walk, cursor)
-    found = await parts.alerts.alerts(walk, after, limit + 1)  # one more tells whether there is another page
-    items, more = found[:limit], len(found) > limit
-    next_cursor = parts.cursors.write(walk, Place(items[-1].raised_at, items[-1].id)) if more else None
+    after = parts.cursors.after(walk, cursor)
+    found = await parts.alerts.alerts(walk, after, limit + 1)
+    items, next_cursor = parts.cursors.cut(walk, found, limit, lambda one: Place(one.raised_at, one.id))
     return encoded(AlertPage(items=[view_summary(one) for one in items], next_cursor=next_cursor))
 
 

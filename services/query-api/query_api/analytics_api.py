@@ -23,7 +23,7 @@ from query_api.analytics_views import (
     view_snapshots,
 )
 from query_api.documentation import BODY, answers, choices, takes
-from query_api.examples import CURSOR
+from query_api.pages import Cursor, per_page
 from query_api.parts import parts_of
 from query_api.walks import JobWalk, Place
 
@@ -57,14 +57,7 @@ IdempotencyKey = Annotated[
         openapi_examples=choices(one="3c5bfb3d-6f2c-4a4b"),
     ),
 ]
-Limit = Annotated[int, Query(ge=1, le=1000, description="Queries per page.", openapi_examples=choices(the_default=100))]
-Cursor = Annotated[
-    str | None,
-    Query(
-        description="`next_cursor` of the page before, to read on from there.",
-        openapi_examples=choices(the_next_page=CURSOR),
-    ),
-]
+Limit = Annotated[int, per_page("Queries")]
 PageNumber = Annotated[
     int, Query(ge=0, description="Which page of the result; the first is 0.", openapi_examples=choices(the_first=0))
 ]
@@ -104,10 +97,9 @@ async def ask_query(request: Request, idempotency_key: IdempotencyKey = None) ->
 )
 async def list_queries(request: Request, *, limit: Limit = 100, cursor: Cursor = None) -> Response:
     parts, walk = parts_of(request), JobWalk(caller_of(request).id)
-    after = None if cursor is None else parts.cursors.read(walk, cursor)
-    found = await parts.analytics.page(walk.key_id, after, limit + 1)  # one more tells whether there is another page
-    items, more = found[:limit], len(found) > limit
-    next_cursor = parts.cursors.write(walk, Place(items[-1].created_at, items[-1].id)) if more else None
+    after = parts.cursors.after(walk, cursor)
+    found = await parts.analytics.page(walk.key_id, after, limit + 1)
+    items, next_cursor = parts.cursors.cut(walk, found, limit, lambda one: Place(one.created_at, one.id))
     return encoded(QueryPage(items=[view_query(job) for job in items], next_cursor=next_cursor))
 
 

@@ -3,7 +3,8 @@
 import binascii
 import hmac
 from base64 import b64decode, urlsafe_b64encode
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -12,6 +13,8 @@ from query_api.signal_walks import AlertWalk, DeliveryWalk
 from query_api.walks import JobWalk, Place, RejectedWalk, Walk
 
 AnyWalk = Walk | RejectedWalk | AlertWalk | DeliveryWalk | JobWalk
+
+T = TypeVar("T")
 
 _VERSION: Final = b"\x01"
 _MAC_BYTES: Final = 16
@@ -22,6 +25,21 @@ class Cursors:
 
     def __init__(self, secret: bytes) -> None:
         self._key = hmac.digest(secret, b"twinstream/query-api/cursors", "sha256")
+
+    def after(self, walk: AnyWalk, cursor: str | None) -> Place | None:
+        """Where a page begins: at the place that `cursor` tells, or, without one, before all.
+
+        Raises:
+            Refused: invalid_cursor.
+        """
+        return None if cursor is None else self.read(walk, cursor)
+
+    def cut(
+        self, walk: AnyWalk, found: Sequence[T], limit: int, place: Callable[[T], Place]
+    ) -> tuple[Sequence[T], str | None]:
+        """A page out of what was found, and its next cursor: one more than `limit` tells that there is another page."""
+        items = found[:limit]
+        return items, self.write(walk, place(items[-1])) if len(found) > limit else None
 
     def write(self, walk: AnyWalk, place: Place) -> str:
         """A url-safe text: base64url(version | MAC over version, walk and place | place)."""

@@ -12,13 +12,11 @@ from common.http.bodies import encoded
 from common.http.parameters import only_known_parameters
 from query_api.alert_views import DeliveryPage, DeliveryView, view_delivery
 from query_api.documentation import answers, choices
-from query_api.examples import CURSOR
+from query_api.pages import Cursor, at_or_after, before, per_page
 from query_api.parts import Parts, parts_of
 from query_api.signal_walks import DeliveryWalk
 from query_api.waiting import alerts_waited_for
 from query_api.walks import Place, parse_since
-
-MAX_LIMIT: Final = 1000
 
 reading = APIRouter(
     tags=["deliveries"],
@@ -40,30 +38,9 @@ OfMessage = Annotated[
     str | None,
     Query(description="Only what is part of this digest.", openapi_examples=choices(one=f"digest-{_ALERT}-ops")),
 ]
-Since = Annotated[
-    str | None,
-    Query(
-        description="Only what was made at or after it: RFC 3339 with an offset, or epoch milliseconds.",
-        openapi_examples=choices(from_a_moment_on="2026-11-23T08:00:00Z"),
-    ),
-]
-Until = Annotated[
-    str | None,
-    Query(
-        description="Only what was made before it: RFC 3339 with an offset, or epoch milliseconds.",
-        openapi_examples=choices(up_to_a_moment="2026-11-24T08:00:00Z"),
-    ),
-]
-Limit = Annotated[
-    int, Query(ge=1, le=MAX_LIMIT, description="Deliveries per page.", openapi_examples=choices(the_default=100))
-]
-Cursor = Annotated[
-    str | None,
-    Query(
-        description="`next_cursor` of the page before, to read on from there: with the same other parameters.",
-        openapi_examples=choices(the_next_page=CURSOR),
-    ),
-]
+Since = Annotated[str | None, at_or_after("made")]
+Until = Annotated[str | None, before("made")]
+Limit = Annotated[int, per_page("Deliveries")]
 DeliveryId = Annotated[str, Path(description="The delivery's id.", openapi_examples=choices(one=f"{_ALERT}-ops"))]
 
 
@@ -98,10 +75,9 @@ async def list_deliveries(  # noqa: PLR0913  # one for each query parameter
     parts = parts_of(request)
     since_ms, until_ms = parse_since(since), parse_since(until, "until")
     walk = DeliveryWalk(destination, state, kind, rule, alert, message, since_ms, until_ms)
-    after = None if cursor is None else parts.cursors.read(walk, cursor)
-    found = await parts.alerts.deliveries(walk, after, limit + 1)  # one more tells whether there is another page
-    items, more = found[:limit], len(found) > limit
-    next_cursor = parts.cursors.write(walk, Place(items[-1].created_at, items[-1].id)) if more else None
+    after = parts.cursors.after(walk, cursor)
+    found = await parts.alerts.deliveries(walk, after, limit + 1)
+    items, next_cursor = parts.cursors.cut(walk, found, limit, lambda one: Place(one.created_at, one.id))
     return encoded(DeliveryPage(items=[view_delivery(one) for one in items], next_cursor=next_cursor))
 
 

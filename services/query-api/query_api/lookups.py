@@ -117,10 +117,9 @@ async def children(  # noqa: PLR0913  # one for each query parameter
 ) -> Response:
     parts = parts_of(request)
     walk = Walk(checked_id(record_id), order, parse_since(since))
-    after = None if cursor is None else parts.cursors.read(walk, cursor)
-    found = await parts.store.children(walk, after, limit + 1)  # one more tells whether there is another page
-    items, more = found[:limit], len(found) > limit
-    next_cursor = parts.cursors.write(walk, Place(items[-1].event_time, items[-1].id)) if more else None
+    after = parts.cursors.after(walk, cursor)
+    found = await parts.store.children(walk, after, limit + 1)
+    items, next_cursor = parts.cursors.cut(walk, found, limit, lambda one: Place(one.event_time, one.id))
     return encoded(BPage(items=[view_b(record) for record in items], next_cursor=next_cursor))
 
 

@@ -11,7 +11,7 @@ from common.http.bodies import encoded, read_json
 from common.http.parameters import only_known_parameters
 from common.http.paths import decoded_id
 from query_api.documentation import BODY, answers, choices, takes
-from query_api.examples import CURSOR
+from query_api.pages import Cursor, at_or_after, before, per_page
 from query_api.parts import parts_of
 from query_api.rejected_views import (
     RejectedPage,
@@ -25,7 +25,6 @@ from query_api.replays import Replacements
 from query_api.waiting import rejected_waited_for
 from query_api.walks import Place, RejectedWalk, parse_since
 
-MAX_LIMIT: Final = 1000
 _LIMIT_BYTES: Final = 16 * 1024 * 1024
 
 reading = APIRouter(
@@ -41,30 +40,9 @@ WithCode = Annotated[
     str | None,
     Query(description="Only what was refused for this reason.", openapi_examples=choices(one="missing_field")),
 ]
-Since = Annotated[
-    str | None,
-    Query(
-        description="Only what was rejected at or after it: RFC 3339 with an offset, or epoch milliseconds.",
-        openapi_examples=choices(from_a_moment_on="2026-11-23T08:00:00Z"),
-    ),
-]
-Until = Annotated[
-    str | None,
-    Query(
-        description="Only what was rejected before it: RFC 3339 with an offset, or epoch milliseconds.",
-        openapi_examples=choices(up_to_a_moment="2026-11-24T08:00:00Z"),
-    ),
-]
-Limit = Annotated[
-    int, Query(ge=1, le=MAX_LIMIT, description="Records per page.", openapi_examples=choices(the_default=100))
-]
-Cursor = Annotated[
-    str | None,
-    Query(
-        description="`next_cursor` of the page before, to read on from there: with the same stream, code and times.",
-        openapi_examples=choices(the_next_page=CURSOR),
-    ),
-]
+Since = Annotated[str | None, at_or_after("rejected")]
+Until = Annotated[str | None, before("rejected")]
+Limit = Annotated[int, per_page("Records")]
 RejectedId = Annotated[
     str,
     Path(
@@ -101,10 +79,9 @@ async def list_rejected(  # noqa: PLR0913  # one for each query parameter
 ) -> Response:
     parts = parts_of(request)
     walk = RejectedWalk(stream, code, parse_since(since), parse_since(until, "until"))
-    after = None if cursor is None else parts.cursors.read(walk, cursor)
-    found = await parts.rejected.page(walk, after, limit + 1)  # one more tells whether there is another page
-    items, more = found[:limit], len(found) > limit
-    next_cursor = parts.cursors.write(walk, Place(items[-1].rejected_at, items[-1].id)) if more else None
+    after = parts.cursors.after(walk, cursor)
+    found = await parts.rejected.page(walk, after, limit + 1)
+    items, next_cursor = parts.cursors.cut(walk, found, limit, lambda one: Place(one.rejected_at, one.id))
     return encoded(RejectedPage(items=[view_rejected(one) for one in items], next_cursor=next_cursor))
 
 
