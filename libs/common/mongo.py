@@ -3,13 +3,14 @@
 import re
 import ssl
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from pymongo import AsyncMongoClient
-from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
+from pymongo.errors import ConfigurationError, InvalidName, InvalidOperation, OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
+from common import metrics
 from common.contracts import Collections
 from common.errors import CannotStart, TryLater, unfit_secret
 from common.settings import MongoSettings
@@ -55,6 +56,25 @@ def failure_of(operation: str, error: PyMongoError) -> CannotStart | TryLater:
     if is_refusal(error):
         return CannotStart(f"MongoDB refused {operation}: {error}", "not_let_in")
     return TryLater(f"MongoDB did not take part in {operation}: {type(error).__name__}")
+
+
+@contextmanager
+def translated(service: str, operation: str, *passing: type[PyMongoError]) -> Iterator[None]:
+    """Time an operation of a service that writes, and turn the driver's exceptions into ours.
+
+    What is `passing` does, and so does a misuse of the driver: it is a fault of ours.
+
+    Raises:
+        CannotStart: MongoDB does not let us in, or the configuration does not fit.
+        TryLater: anything else.
+    """
+    with metrics.store_call(service, operation):
+        try:
+            yield
+        except PyMongoError as error:
+            if isinstance(error, (*passing, InvalidOperation, InvalidName)):
+                raise
+            raise failure_of(operation, error) from error
 
 
 async def check_mongo(client: Client, settings: MongoSettings) -> None:

@@ -1,16 +1,12 @@
 """What MongoDB's driver raises, in our words."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Final
 
-from bson.errors import BSONError
-from pymongo.errors import BulkWriteError, InvalidName, InvalidOperation, PyMongoError
+from pymongo.errors import BulkWriteError
 
-from common import metrics
+from common import mongo
 from common.errors import TryLater
-from common.mongo import failure_of
 
 SERVICE: Final = "documents"
 
@@ -24,26 +20,12 @@ _REFUSED: Final = {
 }
 
 
-@contextmanager
-def translated(operation: str) -> Iterator[None]:
-    """Time an operation and turn the driver's exceptions into ours.
+def translated(operation: str) -> AbstractContextManager[None]:
+    """Time an operation and turn the driver's exceptions into ours, see `common.mongo`.
 
-    A `BulkWriteError` passes, for it speaks of each write by itself, and so does a misuse of the driver, which is a
-    fault of ours.
-
-    Raises:
-        CannotStart: MongoDB does not let us in, or the configuration does not fit.
-        TryLater: anything else.
+    A `BulkWriteError` passes, for it speaks of each write by itself.
     """
-    started = time.perf_counter()
-    try:
-        yield
-    except (BulkWriteError, InvalidOperation, InvalidName, BSONError):
-        raise
-    except PyMongoError as error:
-        raise failure_of(operation, error) from error
-    finally:
-        metrics.STORE_SECONDS.labels(SERVICE, operation).observe(time.perf_counter() - started)
+    return mongo.translated(SERVICE, operation, BulkWriteError)
 
 
 def refused(error: BulkWriteError) -> dict[int, str]:

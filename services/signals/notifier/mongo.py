@@ -1,19 +1,16 @@
 """How the notifier speaks to MongoDB: the driver's errors translated, structs as documents."""
 
-import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from bson.errors import BSONError
 from pymongo import InsertOne
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import BulkWriteError, InvalidName, InvalidOperation, PyMongoError
+from pymongo.errors import BulkWriteError
 
-from common import metrics
-from common.mongo import failure_of
+from common import mongo
 
 SERVICE: Final = "notifier"
 
@@ -30,25 +27,9 @@ def document_of(struct: msgspec.Struct) -> Document:
     return document
 
 
-@contextmanager
-def translated(operation: str) -> Iterator[None]:
-    """Time an operation and turn the driver's exceptions into ours.
-
-    A misuse of the driver passes: it is a fault of ours.
-
-    Raises:
-        CannotStart: MongoDB does not let us in, or the configuration does not fit.
-        TryLater: anything else.
-    """
-    started = time.perf_counter()
-    try:
-        yield
-    except (InvalidOperation, InvalidName, BSONError):
-        raise
-    except PyMongoError as error:
-        raise failure_of(operation, error) from error
-    finally:
-        metrics.STORE_SECONDS.labels(SERVICE, operation).observe(time.perf_counter() - started)
+def translated(operation: str) -> AbstractContextManager[None]:
+    """Time an operation and turn the driver's exceptions into ours, see `common.mongo`."""
+    return mongo.translated(SERVICE, operation)
 
 
 def parts(ids: Sequence[str]) -> Iterator[list[str]]:
