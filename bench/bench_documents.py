@@ -12,6 +12,7 @@ from pymongo import AsyncMongoClient, UpdateOne, WriteConcern
 from spine_workload import messages
 
 from common.contracts import RECORDS, Collections, RecordB, Stream, position_id, version_of
+from common.kafka.batches import Logged
 from common.kafka.producer import Message, Producer
 from common.settings import KafkaSettings, MongoSettings
 from documents.store import INDEXES
@@ -22,16 +23,6 @@ ROUNDS = 5
 RECORDS_A_ROUND = 20_000
 WRITES_PER_CALL, CALLS_AT_ONCE = 250, 1  # as the worker's on one machine
 DEADLINE_S = 300.0
-
-
-class Logged(NamedTuple):
-    """A message as it stands in the log."""
-
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    timestamp: int = 0
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class Taken(NamedTuple):

@@ -7,6 +7,7 @@ import msgspec
 import pyarrow as pa
 
 from common.contracts import RecordB, Stream
+from common.kafka.batches import Logged
 from twinstream_lake.layout import arrow_schema, log_schema
 
 BEGIN_MS = 1_790_000_000_000
@@ -29,16 +30,6 @@ _ROWS = """
 """
 
 
-class Entry:
-    """A message of the log."""
-
-    __slots__ = ("headers", "key", "offset", "timestamp", "value")
-
-    def __init__(self, offset: int, key: bytes, value: bytes) -> None:
-        self.offset, self.key, self.value = offset, key, value
-        self.timestamp, self.headers = BEGIN_MS, ()
-
-
 def rows(first: int, last: int, total: int) -> pa.Table:
     """The rows of these records, as a log table has them."""
     with duckdb.connect(config={"threads": "1"}) as connection:
@@ -53,7 +44,7 @@ def batches(first: int, last: int, total: int, size: int) -> Iterator[pa.Table]:
         yield rows(start, min(last, start + size), total)
 
 
-def entries(first: int, last: int, total: int) -> list[Entry]:
+def entries(first: int, last: int, total: int) -> list[Logged]:
     """The same as messages of a partition."""
     made = []
     for offset, row in enumerate(rows(first, last, total).to_pylist(), first):
@@ -65,5 +56,5 @@ def entries(first: int, last: int, total: int) -> list[Entry]:
             event_time=BEGIN_MS + offset,
             ingested_at=(BEGIN_MS + offset) * 1000,
         )
-        made.append(Entry(offset, record.id.encode(), msgspec.json.encode(record)))
+        made.append(Logged(offset, record.id.encode(), msgspec.json.encode(record), BEGIN_MS))
     return made

@@ -57,7 +57,7 @@ async def _fill(kafka: KafkaSettings, count: int) -> None:
     await producer.start()
     for first in range(0, count, SENT_AT_ONCE):
         entries = workload.entries(first, min(count, first + SENT_AT_ONCE), count)
-        await producer.publish(RECORDS[Stream.B], [Message(one.key, one.value, now_ms) for one in entries])
+        await producer.publish(RECORDS[Stream.B], [Message(one.key or b"", one.value, now_ms) for one in entries])
     await producer.stop()
 
 

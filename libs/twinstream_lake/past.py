@@ -6,7 +6,7 @@ Of an erased id the lake has dropped, in time, what its tombstone made void, and
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import pyarrow as pa
@@ -14,6 +14,7 @@ import structlog
 
 from common.contracts import RECORD, Stream
 from common.errors import TryLater
+from common.kafka.batches import Logged
 from common.settings import LakeSettings
 from twinstream_lake.catalog import Catalog, translated
 from twinstream_lake.engine import Engine
@@ -32,16 +33,6 @@ _SPAN: Final = 50_000
 """Offsets that are sorted at a time; DuckDB spills what its memory does not hold."""
 
 _TIMES: Final = {"event_time": "epoch_ms", "ingested_at": "epoch_us", "kafka_timestamp": "epoch_ms"}
-
-
-class Message(NamedTuple):
-    """One message of the log."""
-
-    offset: int
-    key: bytes
-    value: bytes | None
-    timestamp: int
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class LakePast:
@@ -73,7 +64,7 @@ class LakePast:
     def until(self, partition: int) -> int:
         return self._until.get(partition, 0)
 
-    async def oldest(self, partition: int) -> Message | None:
+    async def oldest(self, partition: int) -> Logged | None:
         async with aclosing(self.read(partition, 0, self.until(partition), 1)) as batches:
             async for messages in batches:
                 return messages[0]
@@ -88,7 +79,7 @@ class LakePast:
         ((offset,),) = await asyncio.to_thread(self._engine.rows, query)
         return None if offset is None else int(str(offset))
 
-    async def read(self, partition: int, start: int, end: int, max_records: int) -> AsyncGenerator[Sequence[Message]]:
+    async def read(self, partition: int, start: int, end: int, max_records: int) -> AsyncGenerator[Sequence[Logged]]:
         at = start
         while (stretch := next_stretch(self._pieces.get(partition, ()), at, end, self._span)) is not None:
             at = max(at, stretch.start)
@@ -105,7 +96,7 @@ class LakePast:
 
     async def _messages(
         self, partition: int, start: int, stretch: Stretch, max_records: int
-    ) -> AsyncGenerator[Sequence[Message]]:
+    ) -> AsyncGenerator[Sequence[Logged]]:
         """What a stretch has from `start` on."""
         query = f"""
             SELECT {", ".join(self._columns())} FROM ({files(self._schema, stretch.paths)})
@@ -146,7 +137,7 @@ class LakePast:
         self._pieces = pieces(self._schema, found)
 
 
-def _message(stream: Stream, row: dict[str, Any]) -> Message:
+def _message(stream: Stream, row: dict[str, Any]) -> Logged:
     """A row as `ingest` wrote it; fields that no record has are passed over."""
     value = None if row["erased"] else msgspec.json.encode(msgspec.convert(row, RECORD[stream]))
-    return Message(row["kafka_offset"], row["unique_identifier"].encode(), value, row["kafka_timestamp"])
+    return Logged(row["kafka_offset"], row["unique_identifier"].encode(), value, row["kafka_timestamp"])

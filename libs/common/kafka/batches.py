@@ -31,6 +31,16 @@ class Entry(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
+class Logged(NamedTuple):
+    """An entry that was not read out of Kafka."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int = 0
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
 @dataclass(frozen=True)
 class Batch:
     """Messages of one partition that follow each other in the log."""

@@ -18,7 +18,7 @@ from auditing.documents import Documents
 from common.clock import ManualClock
 from common.contracts import RECORDS, Collections, Condition, RecordB, Stream, position_id, version_of
 from common.errors import TryLater
-from common.kafka.batches import Batch, Partition
+from common.kafka.batches import Batch, Logged, Partition
 from common.settings import MongoSettings
 from windows.connection import Connection
 from windows.layout import HOUR_MS, Generation, Layout, generation_key
@@ -26,14 +26,6 @@ from windows.layout import HOUR_MS, Generation, Layout, generation_key
 NOW_MS = 1_795_420_800_000
 TOPIC = RECORDS[Stream.B]
 BIG = Condition(name="big", stream=Stream.B, expression="number > 50.0", created_at=1, changed_at=1)
-
-
-class Message:
-    """A record as the log holds it."""
-
-    def __init__(self, offset: int, record: RecordB) -> None:
-        self.offset, self.key, self.value = offset, record.id.encode(), msgspec.json.encode(record)
-        self.timestamp, self.headers = 0, ()
 
 
 def a_record(n: int, **fields: Any) -> RecordB:
@@ -62,7 +54,7 @@ class World:
     async def fill(self) -> None:
         key = generation_key("", Stream.B)
         await self.connection.pipelined([("FLUSHALL",), ("SET", key, msgspec.json.encode(self.layout.generation))])
-        entries = [Message(n, a_record(n)) for n in range(100)]
+        entries = [Logged(n, f"b-{n}".encode(), msgspec.json.encode(a_record(n))) for n in range(100)]
         await self.windows.apply(Batch(Partition(TOPIC, 0), 0, entries), read(Stream.B, entries)[0])
         for n in range(100):
             await self.store(a_record(n))

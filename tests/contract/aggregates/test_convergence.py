@@ -21,7 +21,7 @@ from aggregates.stream_windows import StreamWindows
 from common.clock import ManualClock
 from common.contracts import RECORDS, Condition, RecordB, Stream, version_of
 from common.errors import Reposition, TryLater
-from common.kafka.batches import Batch, Partition
+from common.kafka.batches import Batch, Logged, Partition
 from windows.connection import Connection, Script
 from windows.counts import Counts
 from windows.layout import HOUR_MS, MINUTE_MS, Generation, Layout, generation_key, held_name
@@ -33,15 +33,6 @@ BEGINNING_MS = 1_795_420_800_000
 IDS = ("b1", "b2", "b3", "b4", "b5")
 PARENTS = ("a1", "a1:c:big@1", "big@1:a1")  # ids that look like the ends of keys
 SLICE = 2
-
-
-@dataclass(frozen=True)
-class Message:
-    offset: int
-    key: bytes
-    value: bytes | None
-    timestamp: int = 0
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 @dataclass
@@ -294,10 +285,10 @@ class _Mortal(Connection):
         return replies
 
 
-def _message(offset: int, item: RecordB | str) -> Message:
+def _message(offset: int, item: RecordB | str) -> Logged:
     if isinstance(item, str):
-        return Message(offset, item.encode(), None)
-    return Message(offset, item.id.encode(), msgspec.json.encode(item))
+        return Logged(offset, item.encode(), None)
+    return Logged(offset, item.id.encode(), msgspec.json.encode(item))
 
 
 PARTITION, WORKER = st.integers(0, PARTITIONS - 1), st.integers(0, 1)

@@ -1,7 +1,6 @@
 """What the scripts promise beyond the counts: nothing is left behind, nobody with old knowledge is let in."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
@@ -18,7 +17,7 @@ from aggregates.stream_windows import StreamWindows
 from common.clock import ManualClock
 from common.contracts import RECORDS, Condition, RecordB, Stream
 from common.errors import Reposition, TryLater
-from common.kafka.batches import Batch, Partition
+from common.kafka.batches import Batch, Logged, Partition
 from windows.connection import Connection
 from windows.counts import Counts
 from windows.layout import HOUR_MS, Generation, Layout, generation_key, held_name
@@ -26,15 +25,6 @@ from windows.questions import Question, Window
 
 NOW_MS = 1_795_420_800_000
 HORIZON_MS = 24 * HOUR_MS
-
-
-@dataclass(frozen=True)
-class Message:
-    offset: int
-    key: bytes
-    value: bytes | None
-    timestamp: int = 0
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class Windows(StreamWindows):
@@ -48,12 +38,12 @@ class Windows(StreamWindows):
         await self.apply(Batch(Partition(RECORDS[Stream.B], 0), position, entries), read(Stream.B, entries)[0])
 
 
-def said(messages: Iterable[RecordB | str], position: int) -> list[Message]:
+def said(messages: Iterable[RecordB | str], position: int) -> list[Logged]:
     """Records, and ids to erase, as they stand in the log."""
     return [
-        Message(position + n, item.encode(), None)
+        Logged(position + n, item.encode(), None)
         if isinstance(item, str)
-        else Message(position + n, item.id.encode(), msgspec.json.encode(item))
+        else Logged(position + n, item.id.encode(), msgspec.json.encode(item))
         for n, item in enumerate(messages)
     ]
 

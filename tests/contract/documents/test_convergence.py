@@ -7,7 +7,7 @@ was; then once more through the real Kafka and the real loop.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -19,24 +19,13 @@ from hypothesis import strategies as st
 from common.contracts import RECORDS, RecordB, Stream, position_id, version_of
 from common.errors import Reposition
 from common.kafka.batch_loop import BatchLoop
-from common.kafka.batches import Batch, Partition
+from common.kafka.batches import Batch, Logged, Partition
 from common.kafka.producer import Message, Producer
 from common.settings import KafkaSettings
 from documents.worker import Worker
 
 TOPIC = RECORDS[Stream.B]
 PARTITION = Partition(TOPIC, 0)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A message of a history."""
-
-    key: bytes
-    value: bytes | None
-    offset: int = 0
-    timestamp: int = 0
-    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +38,7 @@ class Step:
     late: int | None = None  # ...a worker that stood still writes what lies so far back once more
 
 
-def model(history: Sequence[Entry]) -> dict[str, dict[str, Any]]:
+def model(history: Sequence[Logged]) -> dict[str, dict[str, Any]]:
     """The documents that a history means, by id."""
     documents: dict[str, dict[str, Any]] = {}
     for entry in history:
@@ -81,16 +70,16 @@ records = st.builds(
     ingested_at=st.integers(0, 1),
 )
 messages = st.one_of(
-    records.map(lambda record: Entry(record.id.encode(), msgspec.json.encode(record))),
-    records.map(lambda record: Entry(record.id.encode(), msgspec.json.encode(record))),
-    records.map(lambda record: Entry(record.id.encode(), msgspec.json.encode(record))),
-    ids.map(lambda record_id: Entry(record_id.encode(), None)),
-    ids.map(lambda record_id: Entry(record_id.encode(), b"{")),
+    records.map(lambda record: Logged(0, record.id.encode(), msgspec.json.encode(record))),
+    records.map(lambda record: Logged(0, record.id.encode(), msgspec.json.encode(record))),
+    records.map(lambda record: Logged(0, record.id.encode(), msgspec.json.encode(record))),
+    ids.map(lambda record_id: Logged(0, record_id.encode(), None)),
+    ids.map(lambda record_id: Logged(0, record_id.encode(), b"{")),
 )
 
 
-def at_offsets(history: list[Entry]) -> list[Entry]:
-    return [replace(entry, offset=offset) for offset, entry in enumerate(history)]
+def at_offsets(history: list[Logged]) -> list[Logged]:
+    return [entry._replace(offset=offset) for offset, entry in enumerate(history)]
 
 
 # Hypothesis prefers what is small; two versions of one id that meet in the store need a few messages and cuts.
@@ -120,7 +109,7 @@ async def test_documents_end_as_the_history_says(worker, database, history, happ
     assert await stored(database) == model(history)
 
 
-async def apply(worker: Worker, database: Any, history: Sequence[Entry], step: Step) -> bool:
+async def apply(worker: Worker, database: Any, history: Sequence[Logged], step: Step) -> bool:
     """Go on from where the store stands, as the loop does; returns whether there was anything left."""
     position = (await worker.positions([PARTITION])).get(PARTITION, 0)
     entries = history[position : position + step.records]
@@ -214,15 +203,15 @@ async def test_so_they_do_through_kafka(  # noqa: PLR0917  # fixtures and what i
     assert await stored(database, prefix) == model(history)
 
 
-async def publish(producer: Producer, history: Sequence[Entry]) -> dict[Partition, int]:
+async def publish(producer: Producer, history: Sequence[Logged]) -> dict[Partition, int]:
     """Write a history; returns where its partitions end."""
     receipt = await producer.publish(TOPIC, [Message(entry.key, entry.value, 1) for entry in history])
     return {Partition(*where): offset + 1 for where, offset in receipt.items()}
 
 
-def prefixed(entry: Entry, prefix: str) -> Entry:
+def prefixed(entry: Logged, prefix: str) -> Logged:
     value = entry.value
     if value not in (None, b"{"):
         record = msgspec.json.decode(value, type=RecordB)
         value = msgspec.json.encode(msgspec.structs.replace(record, id=prefix + record.id))
-    return replace(entry, key=prefix.encode() + entry.key, value=value)
+    return entry._replace(key=prefix.encode() + entry.key, value=value)

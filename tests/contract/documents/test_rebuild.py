@@ -17,7 +17,7 @@ from common.clock import ManualClock, SystemClock
 from common.contracts import RECORDS, RecordA, Stream
 from common.errors import CannotStart, Refused, Reposition
 from common.kafka.batch_loop import BatchLoop
-from common.kafka.batches import Batch, Partition
+from common.kafka.batches import Batch, Logged, Partition
 from common.kafka.producer import Message
 from common.kafka.replay import Replay
 from documents import comparison
@@ -244,15 +244,15 @@ async def test_of_two_at_once_one_runs(rebuild, store, clock) -> None:
 async def test_no_batch_passes_that_was_not_written_into_both(worker, store, clock, database) -> None:
     """A worker that had its batch in hand when the rebuild began writes it again."""
     partition = Partition(RECORDS[Stream.A], 0)
-    await worker.apply(Batch(partition, 0, [Entry(0, "x")]))
+    await worker.apply(Batch(partition, 0, [a_message(0, "x")]))
     generations = Generations(store, Stream.A, PARTITIONS, clock)
     claim = await generations.claim()
     await generations.begin(claim)
     assert await generations.tell(claim) == [1, 0, 0]
     with pytest.raises(Reposition):
-        await worker.apply(Batch(partition, 1, [Entry(1, "y")]))
+        await worker.apply(Batch(partition, 1, [a_message(1, "y")]))
     assert await worker.positions([partition]) == {partition: 1}
-    await worker.apply(Batch(partition, 1, [Entry(1, "y")]))
+    await worker.apply(Batch(partition, 1, [a_message(1, "y")]))
     assert set(await texts(database, "a.r1")) == {"y"}
     assert set(await texts(database, "a")) == {"x", "y"}
 
@@ -297,3 +297,8 @@ class Entry:
     def __init__(self, offset: int, id_: str) -> None:
         self.offset, self.timestamp, self.headers = offset, NOW_MS, ()
         self.key, self.value = id_.encode(), record(id_, "t", NOW_MS)
+
+
+def a_message(offset: int, id_: str) -> Logged:
+    """What the log holds of a record of A."""
+    return Logged(offset, id_.encode(), record(id_, "t", NOW_MS), NOW_MS)

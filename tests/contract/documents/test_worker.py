@@ -1,6 +1,5 @@
 """Claims on the handler of a batch, on real servers: what it stores, puts aside and erases, and its position."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -8,30 +7,19 @@ import pytest
 
 from common.contracts import RECORDS, REJECTED, RecordB, Stream
 from common.errors import Reposition
-from common.kafka.batches import Batch, Partition
+from common.kafka.batches import Batch, Logged, Partition
 from common.kafka.replay import Replay
 
 PARTITION = Partition(RECORDS[Stream.B], 0)
 SENT_MS = 1_790_000_000_000
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A message of the log."""
-
-    offset: int
-    key: bytes
-    value: bytes | None
-    timestamp: int = SENT_MS
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-
-def a_record(offset: int, record_id: str, **fields: Any) -> Entry:
+def a_record(offset: int, record_id: str, **fields: Any) -> Logged:
     known = {"id": record_id, "a_id": "a", "number": 1.0, "text": "t", "event_time": 5, "ingested_at": 5}
-    return Entry(offset, record_id.encode(), msgspec.json.encode(RecordB(**{**known, **fields})))
+    return Logged(offset, record_id.encode(), msgspec.json.encode(RecordB(**{**known, **fields})), SENT_MS)
 
 
-def batch(*entries: Entry) -> Batch:
+def batch(*entries: Logged) -> Batch:
     return Batch(PARTITION, entries[0].offset, entries)
 
 
@@ -71,7 +59,7 @@ async def test_a_batch_that_another_has_applied_changes_nothing(worker, database
 
 async def test_what_is_no_record_is_put_aside_and_the_others_are_stored(worker, database, fresh_kafka) -> None:
     """With its bytes, under its place in the log."""
-    await worker.apply(batch(Entry(0, b"x", b"{"), a_record(1, "y")))
+    await worker.apply(batch(Logged(0, b"x", b"{"), a_record(1, "y")))
     assert [one["_id"] async for one in database.b.find()] == ["y"]
     assert await put_aside(fresh_kafka) == [(b"records.b/0/0", b"{")]
     assert await worker.positions([PARTITION]) == {PARTITION: 2}
@@ -92,6 +80,6 @@ async def test_an_erasure_leaves_what_was_refused_after_it(worker, database) -> 
     await database.rejected.insert_many(
         [{"_id": f"t/{n}", "rejected_at": SENT_MS + n * 60_000, **refused} for n in (-1, 1)]
     )
-    await worker.apply(batch(a_record(0, "x"), Entry(1, b"x", None)))
+    await worker.apply(batch(a_record(0, "x"), Logged(1, b"x", None, SENT_MS)))
     assert [one["_id"] async for one in database.rejected.find()] == ["t/1"]
     assert [one["_id"] async for one in database.b.find({"event_time": {"$exists": True}})] == []

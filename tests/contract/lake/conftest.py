@@ -14,6 +14,7 @@ import pytest_asyncio
 from common.clock import ManualClock, SystemClock
 from common.contracts import RECORD, RECORDS, RecordA, RecordB, Stream, version_of
 from common.health import Health
+from common.kafka.batches import Logged
 from common.kafka.follower import Follower
 from common.kafka.producer import Message, Producer
 from common.settings import KafkaSettings, LakeSettings
@@ -109,23 +110,12 @@ def _of_equal_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lake.jobs.runner._STEPS_BACK", False)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A message of the log."""
-
-    offset: int
-    key: bytes
-    value: bytes | None
-    timestamp: int
-    headers: tuple[()] = ()
-
-
 @dataclass
 class History:
     """A stream's log in memory, beside the table that it is written into."""
 
     lake: Any
-    partitions: dict[int, list[Entry]] = field(default_factory=lambda: {0: [], 1: [], 2: []})
+    partitions: dict[int, list[Logged]] = field(default_factory=lambda: {0: [], 1: [], 2: []})
     written: dict[int, int] = field(default_factory=dict)
     now_ms: int = 20_000 * DAY_MS
 
@@ -145,7 +135,7 @@ class History:
 
     def _log(self, record_id: str, value: bytes | None) -> None:
         entries = self.partitions[sum(record_id.encode()) % 3]
-        entries.append(Entry(len(entries), record_id.encode(), value, self.now_ms))
+        entries.append(Logged(len(entries), record_id.encode(), value, self.now_ms))
 
     def write(self) -> None:
         """Commit what is not in the table yet."""

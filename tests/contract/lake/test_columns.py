@@ -1,6 +1,6 @@
 """A column is added while writers, maintenance and readers of the version before it go on."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -9,6 +9,7 @@ from pyiceberg.schema import Schema
 from pyiceberg.types import NestedField, StringType
 
 from common.contracts import RecordB, Stream
+from common.kafka.batches import Logged
 from lake.maintenance.latest import LatestTables
 from lake.writer.log_table import LogTable
 from lake.writer.rows import read
@@ -19,14 +20,6 @@ from twinstream_lake.views import views
 
 ENGINE = Engine(256)
 STREAM = Stream.B
-
-
-class Entry(NamedTuple):
-    offset: int
-    key: bytes
-    value: bytes
-    timestamp: int = 86_400_000_000
-    headers: tuple[()] = ()
 
 
 @pytest.fixture
@@ -44,7 +37,7 @@ def later(schema: Schema) -> Schema:
 def batch(offset: int) -> pa.RecordBatch:
     """A row as today's writer makes it."""
     record = RecordB(id=f"b-{offset}", a_id="p", number=1.0, text="", event_time=5, ingested_at=7)
-    return read(STREAM, 0, [Entry(offset, record.id.encode(), msgspec.json.encode(record))]).batch
+    return read(STREAM, 0, [Logged(offset, record.id.encode(), msgspec.json.encode(record), 86_400_000_000)]).batch
 
 
 def channels(lake: Any) -> dict[str, Any]:

@@ -11,13 +11,14 @@ import pytest
 from common.clock import ManualClock, SystemClock
 from common.contracts import RecordB, Stream
 from common.errors import TryLater
+from common.kafka.batches import Logged
 from lake.maintenance.compaction import LogCompaction
 from lake.maintenance.expiry import Expiry, Keep
 from lake.maintenance.latest import LatestTables
 from lake.writer.log_table import LogTable
 from lake.writer.rows import read
 from twinstream_lake.engine import Engine
-from twinstream_lake.past import LakePast, Message
+from twinstream_lake.past import LakePast
 
 BEGIN_MS = 1_790_000_000_000
 MESSAGES = 90
@@ -29,7 +30,7 @@ class Log:
 
     lake: Any
     table: LogTable
-    messages: dict[int, list[Message]]
+    messages: dict[int, list[Logged]]
 
     def past(self, span: int = 25) -> LakePast:
         past = LakePast(self.lake.settings, Stream.B, span)
@@ -48,10 +49,10 @@ class Log:
         Expiry(self.lake.catalog, "b_log", clock, Keep(age_ms=0, snapshots=1, grace_ms=0)).run()
 
 
-def message(partition: int, n: int) -> Message:
+def message(partition: int, n: int) -> Logged:
     id_, at = f"b{partition}-{n}", BEGIN_MS + n * 1_000
     record = RecordB(id=id_, a_id="ä", number=n / 7, text=f"\x00 “{n}”", event_time=at - n, ingested_at=at * 1000 + n)
-    return Message(n, id_.encode(), None if n % 10 == 3 else msgspec.json.encode(record), at)
+    return Logged(n, id_.encode(), None if n % 10 == 3 else msgspec.json.encode(record), at)
 
 
 @pytest.fixture
@@ -73,8 +74,8 @@ def past(log) -> Iterator[LakePast]:
     past.close()
 
 
-async def everything(past: LakePast, partition: int, start: int, end: int) -> Sequence[Message]:
-    found: list[Message] = []
+async def everything(past: LakePast, partition: int, start: int, end: int) -> Sequence[Logged]:
+    found: list[Logged] = []
     async for batch in past.read(partition, start, end, 8):
         assert 1 <= len(batch) <= 8
         found += batch
@@ -105,7 +106,7 @@ async def test_a_partition_that_the_lake_does_not_have_is_empty(past) -> None:
 
 async def test_files_that_maintenance_exchanges_meanwhile_stop_nothing(log, past) -> None:
     """What was pinned is gone half-way: the rest is read from where the rows are now."""
-    found: list[Message] = []
+    found: list[Logged] = []
     async for batch in past.read(0, 0, MESSAGES, 8):
         if not found:
             log.exchange_files()

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -14,6 +13,7 @@ import pytest
 
 from common.clock import SystemClock
 from common.contracts import RECORD, IncomingB, Stream
+from common.kafka.batches import Logged
 from lake.maintenance.latest import LatestTables
 from lake.writer.log_table import LogTable
 from lake.writer.rows import read
@@ -32,17 +32,6 @@ BEGIN_MS = 1_790_000_000_000
 MINUTE_MS = 60_000
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A message of the log."""
-
-    offset: int
-    key: bytes
-    value: bytes
-    timestamp: int = BEGIN_MS
-    headers: tuple[()] = ()
-
-
 def append(catalog, stream: Stream, records: list[dict]) -> None:
     table = LogTable(catalog, stream)
     table.prepare()
@@ -52,7 +41,7 @@ def append(catalog, stream: Stream, records: list[dict]) -> None:
     for n, fields in enumerate(records):
         parent = {"a_id": f"a-{n % 5}"} if stream is Stream.B else {}
         record = RECORD[stream](**{"ingested_at": BEGIN_MS * 1000, **parent, **fields})
-        entries.append(Entry(start + n, record.id.encode(), msgspec.json.encode(record)))
+        entries.append(Logged(start + n, record.id.encode(), msgspec.json.encode(record), BEGIN_MS))
     if entries:
         table.append([read(stream, 0, entries).batch], believed, {0: start + len(entries)})
 

@@ -5,7 +5,6 @@ import io
 import os
 import random
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 from common.clock import ManualClock
 from common.contracts import RECORD, Stream
+from common.kafka.batches import Logged
 from lake.maintenance.compaction import LogCompaction
 from lake.maintenance.latest import LatestTables
 from lake.writer.log_table import LogTable
@@ -34,18 +34,7 @@ LOG = (
 )
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A message of the log."""
-
-    offset: int
-    key: bytes
-    value: bytes | None
-    timestamp: int
-    headers: tuple[()] = ()
-
-
-def history(stream: Stream, messages: int) -> list[Entry]:
+def history(stream: Stream, messages: int) -> list[Logged]:
     """Versions in any order of few ids, and erasures; the second half of them a day later."""
     chance, found = random.Random(messages), []
     for n in range(messages):
@@ -54,7 +43,7 @@ def history(stream: Stream, messages: int) -> list[Entry]:
         fields = {"number": chance.random() * 1e6, "text": f'no. {n}, “ü”\n"{chance.random()}"', **parent}
         record = RECORD[stream](id=id_, event_time=at - chance.randrange(10**8), ingested_at=at * 1_000 + 7, **fields)
         value = None if chance.random() < 0.05 else msgspec.json.encode(record)
-        found.append(Entry(n, id_.encode(), value, at))
+        found.append(Logged(n, id_.encode(), value, at))
     return found
 
 

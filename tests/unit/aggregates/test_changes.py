@@ -1,27 +1,16 @@
 """What a partition's messages mean for a shard."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import msgspec
 import pytest
 
 from aggregates.changes import Item, Move, by_shard, fold, last_ingested_ms, lua_string, pack, read
 from aggregates.revisions import choose, none_yet
 from common.contracts import Condition, RecordA, RecordB, Stream
+from common.kafka.batches import Logged
 from windows.layout import HOUR_MS, MINUTE_MS, Generation, Layout, unpack_head
 
 NOW_MS = 1_795_420_800_000
 HORIZON_MS = 6 * HOUR_MS
-
-
-@dataclass(frozen=True)
-class Message:
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    timestamp: int = 0
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 def b(record_id: str = "b", *, age_ms: int = 0, late_ms: int = 0, number: float = 1.0, text: str = "") -> RecordB:
@@ -84,12 +73,12 @@ def test_what_is_no_record_is_refused_and_the_rest_goes_on() -> None:
     found, refusals = read(
         Stream.B,
         [
-            Message(0, b"b", good),
-            Message(1, b"other", good),
-            Message(2, b"b", b"{"),
-            Message(3, None, None),
-            Message(4, b"\xff", None),
-            Message(5, b"b", None),
+            Logged(0, b"b", good),
+            Logged(1, b"other", good),
+            Logged(2, b"b", b"{"),
+            Logged(3, None, None),
+            Logged(4, b"\xff", None),
+            Logged(5, b"b", None),
         ],
     )
     assert [item.offset for item in found] == [0, 5]

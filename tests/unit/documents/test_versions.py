@@ -1,35 +1,23 @@
 """Claims on what a batch comes to: at most one write per id, nothing lost and nothing counted twice."""
 
-from dataclasses import dataclass, field
-
 import msgspec
 import pytest
 
 from common.contracts import MAX_ID_CHARACTERS, MAX_TEXT_BYTES, RecordA, RecordB, Stream, version_of
+from common.kafka.batches import Logged
 from documents.versions import fold
 
 
-@dataclass
-class Message:
-    """A message of the log, as far as a fold looks at it."""
-
-    key: bytes | None
-    value: bytes | None
-    offset: int = 0
-    timestamp: int = 0
-    headers: list[tuple[str, bytes]] = field(default_factory=list)
-
-
-def said(record_id: str, event_time: int, text: str = "", ingested_at: int = 1) -> Message:
+def said(record_id: str, event_time: int, text: str = "", ingested_at: int = 1) -> Logged:
     record = RecordA(id=record_id, number=1.0, text=text, event_time=event_time, ingested_at=ingested_at)
-    return Message(record_id.encode(), msgspec.json.encode(record))
+    return Logged(0, record_id.encode(), msgspec.json.encode(record))
 
 
-def erased(record_id: str) -> Message:
-    return Message(record_id.encode(), None)
+def erased(record_id: str) -> Logged:
+    return Logged(0, record_id.encode(), None)
 
 
-def encoded(**fields: object) -> Message:
+def encoded(**fields: object) -> Logged:
     """A valid record of stream B but for `fields`; one that is ... is left out."""
     record = {
         "unique_identifier": "x",
@@ -40,7 +28,7 @@ def encoded(**fields: object) -> Message:
         "ingested_at": 1,
         **fields,
     }
-    return Message(b"x", msgspec.json.encode({name: value for name, value in record.items() if value is not ...}))
+    return Logged(0, b"x", msgspec.json.encode({name: value for name, value in record.items() if value is not ...}))
 
 
 FOLDS = {
@@ -113,12 +101,12 @@ def test_fields_that_only_newer_writers_know_are_ignored() -> None:
 
 
 UNDECODABLE = {
-    "nothing": (Message(b"x", b""), "truncated"),
-    "no JSON": (Message(b"x", b"{"), "truncated"),
-    "no object": (Message(b"x", b"[]"), "Expected `object`, got `array`"),
-    "no UTF-8": (Message(b"x", b'{"unique_identifier":"\xff"}'), "can't decode byte 0xff"),
-    "a lone surrogate": (Message(b"x", encoded(text="S").value.replace(b"S", rb"\ud800")), "surrogate"),
-    "nested too deeply": (Message(b"x", b'{"other":' + b"[" * 100_000), "recursion"),
+    "nothing": (Logged(0, b"x", b""), "truncated"),
+    "no JSON": (Logged(0, b"x", b"{"), "truncated"),
+    "no object": (Logged(0, b"x", b"[]"), "Expected `object`, got `array`"),
+    "no UTF-8": (Logged(0, b"x", b'{"unique_identifier":"\xff"}'), "can't decode byte 0xff"),
+    "a lone surrogate": (Logged(0, b"x", encoded(text="S").value.replace(b"S", rb"\ud800")), "surrogate"),
+    "nested too deeply": (Logged(0, b"x", b'{"other":' + b"[" * 100_000), "recursion"),
     "no id": (encoded(unique_identifier=...), "unique_identifier"),
     "no parent": (encoded(Stream_A_unique_identifier=...), "Stream_A_unique_identifier"),
     "no number": (encoded(number=...), "number"),
@@ -129,15 +117,15 @@ UNDECODABLE = {
     "an id that is too long": (encoded(unique_identifier="x" * (MAX_ID_CHARACTERS + 1)), "length <= 256"),
     "a text that is too long": (encoded(text="x" * (MAX_TEXT_BYTES + 1)), "length <= 65536"),
     "true for a number": (encoded(number=True), "got `bool`"),
-    "a number beyond doubles": (Message(b"x", encoded().value.replace(b"1.5", b"1e400")), "out of range"),
-    "NaN": (Message(b"x", encoded().value.replace(b"1.5", b"NaN")), "malformed"),
+    "a number beyond doubles": (Logged(0, b"x", encoded().value.replace(b"1.5", b"1e400")), "out of range"),
+    "NaN": (Logged(0, b"x", encoded().value.replace(b"1.5", b"NaN")), "malformed"),
     "an event time before 1970": (encoded(event_time=-1), ">= 0"),
-    "an event time beyond int64": (Message(b"x", encoded(event_time=2**63).value), "event_time"),
+    "an event time beyond int64": (Logged(0, b"x", encoded(event_time=2**63).value), "event_time"),
     "an ingestion that a double cannot hold": (encoded(ingested_at=2**53 + 1), "ingested_at"),
-    "another key": (Message(b"y", encoded().value), "key is not its unique_identifier"),
-    "no key": (Message(None, encoded().value), "key is not its unique_identifier"),
-    "a tombstone for bytes": (Message(b"\xff", None), "not UTF-8"),
-    "a tombstone for nothing": (Message(None, None), "no key"),
+    "another key": (Logged(0, b"y", encoded().value), "key is not its unique_identifier"),
+    "no key": (Logged(0, None, encoded().value), "key is not its unique_identifier"),
+    "a tombstone for bytes": (Logged(0, b"\xff", None), "not UTF-8"),
+    "a tombstone for nothing": (Logged(0, None, None), "no key"),
 }
 
 

@@ -8,21 +8,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from common.errors import CannotStart
-from common.kafka.batches import Partition
+from common.kafka.batches import Logged, Partition
 from common.kafka.history import History
 
 PARTITION = Partition("records.a", 0)
-
-
-@dataclass(frozen=True)
-class Message:
-    """One of the log."""
-
-    offset: int
-    key: bytes = b"x"
-    value: bytes | None = None
-    timestamp: int = 0
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 @dataclass
@@ -36,9 +25,9 @@ class Kafka:
     async def bounds(self, _partition: Partition) -> tuple[int, int]:
         return self.oldest, self.end
 
-    async def read(self, _partition: Partition, start: int, max_records: int) -> Sequence[Message]:
+    async def read(self, _partition: Partition, start: int, max_records: int) -> Sequence[Logged]:
         held = range(max(start, self.oldest), self.end)
-        return [Message(n, timestamp=self.written_at) for n in held][: min(3, max_records)]
+        return [Logged(n, b"x", None, self.written_at) for n in held][: min(3, max_records)]
 
     async def first_since(self, _partition: Partition, _timestamp_ms: int) -> int:
         return self.end
@@ -54,16 +43,16 @@ class Kept:
     def until(self, _partition: int) -> int:
         return self.end
 
-    async def oldest(self, _partition: int) -> Message | None:
-        return next((Message(n) for n in range(self.end) if n not in self.dropped), None)
+    async def oldest(self, _partition: int) -> Logged | None:
+        return next((Logged(n, b"x", None) for n in range(self.end) if n not in self.dropped), None)
 
     async def first_since(self, _partition: int, timestamp_ms: int) -> int | None:
         return timestamp_ms if timestamp_ms < self.end else None
 
-    async def read(self, _partition: int, start: int, end: int, max_records: int) -> AsyncGenerator[Sequence[Message]]:
+    async def read(self, _partition: int, start: int, end: int, max_records: int) -> AsyncGenerator[Sequence[Logged]]:
         offsets = [n for n in range(start, min(end, self.end)) if n not in self.dropped]
         for first in range(0, len(offsets), min(4, max_records)):
-            yield [Message(n) for n in offsets[first : first + 4]]
+            yield [Logged(n, b"x", None) for n in offsets[first : first + 4]]
 
 
 async def offsets(history: History, start: int, end: int) -> list[int]:

@@ -1,33 +1,21 @@
 """Claims on what messages come to as rows."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
 
 from common.contracts import RecordA, RecordB, Stream, version_of
-from common.kafka.batches import Partition
+from common.kafka.batches import Logged, Partition
 from lake.writer.pending import Due, Pending, ages_of
 from lake.writer.rows import ARROW, read
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A message of the log."""
-
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    timestamp: int = 86_400_000
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-
-def said(offset: int, record_id: str = "x", **fields) -> Entry:
+def said(offset: int, record_id: str = "x", **fields) -> Logged:
     record = RecordB(
         **{"id": record_id, "a_id": "p", "number": 1.5, "text": "t", "event_time": 5, "ingested_at": 7, **fields}
     )
-    return Entry(offset, record_id.encode(), msgspec.json.encode(record))
+    return Logged(offset, record_id.encode(), msgspec.json.encode(record), 86_400_000)
 
 
 def test_a_row_says_what_its_record_says_and_where_it_came_from() -> None:
@@ -51,14 +39,14 @@ def test_a_row_says_what_its_record_says_and_where_it_came_from() -> None:
 
 def test_rows_of_a_have_no_parent() -> None:
     record = RecordA(id="x", number=1, text="", event_time=5, ingested_at=7)
-    rows = read(Stream.A, 0, [Entry(0, b"x", msgspec.json.encode(record))])
+    rows = read(Stream.A, 0, [Logged(0, b"x", msgspec.json.encode(record))])
     assert rows.batch.schema == ARROW[Stream.A]
     assert "Stream_A_unique_identifier" not in rows.batch.schema.names
 
 
 def test_a_tombstone_is_a_row_with_an_id_and_a_place_alone() -> None:
     """Whoever reads the log must know from where on the id begins anew."""
-    rows = read(Stream.B, 0, [said(0, "x"), Entry(1, b"y", None), said(2, "z")])
+    rows = read(Stream.B, 0, [said(0, "x"), Logged(1, b"y", None), said(2, "z")])
     found = [
         (one["unique_identifier"], one["erased"], one["text"], one["kafka_offset"]) for one in rows.batch.to_pylist()
     ]
@@ -67,7 +55,7 @@ def test_a_tombstone_is_a_row_with_an_id_and_a_place_alone() -> None:
 
 
 def test_what_is_no_record_is_no_row() -> None:
-    rows = read(Stream.B, 0, [said(0), Entry(1, b"x", b"{"), Entry(2, b"other", said(2).value)])
+    rows = read(Stream.B, 0, [said(0), Logged(1, b"x", b"{"), Logged(2, b"other", said(2).value)])
     assert rows.batch.num_rows == 1
     assert [(refusal.entry.offset, refusal.code) for refusal in rows.refusals] == [
         (1, "undecodable"),
@@ -94,6 +82,6 @@ def test_a_commit_is_due_by_time_rows_or_bytes(due, now, is_due) -> None:
 
 
 def test_ages_are_an_even_sample_without_tombstones() -> None:
-    entries = [said(n, f"x{n}") for n in range(100)] + [Entry(100, b"y", None)]
+    entries = [said(n, f"x{n}") for n in range(100)] + [Logged(100, b"y", None)]
     ages = ages_of([read(Stream.B, 0, entries).batch], 1_000_007, 10)
     assert (len(ages), set(ages)) == (10, {1.0})

@@ -1,6 +1,5 @@
 """What a batch comes to, whatever its records and rules do."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -8,6 +7,7 @@ import pytest
 
 from common.alerts import Alert, Erasure
 from common.contracts import MAX_TEXT_BYTES, RecordB, Stream
+from common.kafka.batches import Logged
 from matching.matcher import CompileError, Matcher
 from matching.regexes import RegexSetError
 from matching.rules import Rule, VersionedRule
@@ -17,21 +17,10 @@ from signals.scan.scanning import scan
 TRACE = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A message of the log."""
-
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    timestamp: int = 0
-    headers: tuple[tuple[str, bytes], ...] = (TRACE, ("other", b"x"))
-
-
-def entry(offset: int, text: str, **fields: Any) -> Entry:
+def entry(offset: int, text: str, **fields: Any) -> Logged:
     known = {"id": f"b-{offset}", "a_id": "a", "number": 1.0, "event_time": 5, "ingested_at": 7}
     record = RecordB(text=text, **{**known, **fields})
-    return Entry(offset, record.id.encode(), msgspec.json.encode(record))
+    return Logged(offset, record.id.encode(), msgspec.json.encode(record), headers=(TRACE, ("other", b"x")))
 
 
 def matcher(*rules: Rule) -> Matcher:
@@ -42,7 +31,7 @@ def test_every_message_is_counted_once() -> None:
     """As a record, an erasure or a refusal; the same text twice in a batch is one alert and two hits."""
     rules = matcher(Rule(name="refunds", keywords=("refund",)), Rule(name="now", keywords=("now",)))
     same = [entry(n, "refund now", id="b-1") for n in (0, 1)]
-    scanned = scan(rules, Stream.B, [*same, entry(2, ""), Entry(3, b"b", None), Entry(4, b"b", b"{")], 9)
+    scanned = scan(rules, Stream.B, [*same, entry(2, ""), Logged(3, b"b", None), Logged(4, b"b", b"{")], 9)
     assert (scanned.records, len(scanned.refusals)) == (3, 1)
     assert scanned.erased == [Erasure(stream=Stream.B, record_id="b", offset=3)]
     assert (len(scanned.alerts), scanned.hits) == (2, {"refunds": 2, "now": 2})
@@ -54,7 +43,7 @@ def test_what_is_sent_again_behind_its_erasure_is_another_hit() -> None:
     """And what came before it in the same batch is told to nobody."""
     rules = matcher(Rule(name="refunds", keywords=("refund",)))
     same = [entry(n, "refund", id="b-1") for n in (0, 2, 3)]
-    scanned = scan(rules, Stream.B, [same[0], Entry(1, b"b-1", None), *same[1:], entry(4, "refund", id="b-2")], 9)
+    scanned = scan(rules, Stream.B, [same[0], Logged(1, b"b-1", None), *same[1:], entry(4, "refund", id="b-2")], 9)
     written = [msgspec.json.decode(message.value or b"", type=Alert).offset for message in scanned.alerts.values()]
     assert written == [2, 4]
     assert scanned.taken == 5
