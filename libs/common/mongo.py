@@ -10,9 +10,10 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import ConfigurationError, InvalidName, InvalidOperation, OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
-from common import metrics
+from common import metrics, spans
 from common.contracts import Collections
 from common.errors import CannotStart, TryLater, unfit_secret
+from common.mongo_spans import CommandSpans
 from common.settings import MongoSettings
 from common.tls import Address, Way, check_way, presenting, trusting
 
@@ -40,6 +41,7 @@ def client_of(settings: MongoSettings, service: str) -> Client:
             timeoutMS=settings.mongo_timeout_ms,
             serverSelectionTimeoutMS=settings.mongo_timeout_ms,
             appname=f"twinstream {service}",
+            event_listeners=[CommandSpans()] if spans.is_listened_to() else [],
             **tls,
         )
     except (PyMongoError, ValueError) as error:  # a bad port is a ValueError

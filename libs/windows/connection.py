@@ -31,6 +31,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from common.errors import CannotStart, TryLater, unfit_secret
 from common.settings import RedisSettings
 from common.tls import presenting, trusting
+from windows.spans import CallSpans
 
 CA_VARIABLE: Final = "TWINSTREAM_REDIS_CA_FILE"
 CERTIFICATE_VARIABLE: Final = "TWINSTREAM_REDIS_CERTIFICATE_FILE"
@@ -77,6 +78,7 @@ class Connection:
 
     def __init__(self, settings: RedisSettings) -> None:
         self._client = client_of(settings)
+        self._spans = CallSpans(settings)
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -143,7 +145,8 @@ class Connection:
             pipeline = self._client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        with self._spans.round_trip(commands):
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
         return replies
 
     async def _load(self, script: Script) -> None:

@@ -21,6 +21,7 @@ from common.clock import Clock
 from common.errors import Refused, TryLater
 from common.settings import RedisSettings
 from windows.connection import client_of
+from windows.spans import CallSpans
 
 log = structlog.get_logger()
 
@@ -29,6 +30,7 @@ LEASE_MS: Final = 300_000  # longer than a request takes; who outlives it meets 
 MAX_KEY_CHARACTERS: Final = 255
 # An answer to 100k refused records has 15 MB, compressed 0.2 MB. At worst, where each refusal repeats a random name,
 # what is kept for a day is 5.7 MB of 26 MB: less than what was sent.
+_ONE_SCRIPT: Final = [("EVALSHA",)]
 _WORTH_IT: Final = 1024
 _LARGE: Final = 256 * 1024  # compressed in a thread: up to here that takes less than a millisecond
 
@@ -98,6 +100,7 @@ class IdempotencyKeys:
         self._clock = clock
         self._prefix = settings.redis_prefix + "idempotency:"
         self._redis = client_of(settings)
+        self._spans = CallSpans(settings)
         self._reserve = self._redis.register_script(_RESERVE)
         self._finish = self._redis.register_script(_FINISH)
         self._release = self._redis.register_script(_RELEASE)
@@ -116,7 +119,7 @@ class IdempotencyKeys:
             raise Refused("idempotency_key_invalid", f"Idempotency-Key has 1 to {MAX_KEY_CHARACTERS} characters.")
         name, owner = f"{self._prefix}{request.caller}:{request.key}", secrets.token_hex(8)
         now = self._clock.now_ms()
-        with metrics.store_call("ingest", "reserve"), _translated():
+        with metrics.store_call("ingest", "reserve"), _translated(), self._spans.round_trip(_ONE_SCRIPT):
             found = await self._reserve(
                 keys=[name], args=[request.fingerprint, owner, now, now + LEASE_MS, request.first_us, KEPT_MS]
             )
@@ -137,14 +140,16 @@ class IdempotencyKeys:
         lease writes the very same versions.
         """
         encoding, body = await _packed(given.body)
-        with metrics.store_call("ingest", "finish"), _forgiven("idempotency_answer_not_kept"):
+        forgiven = _forgiven("idempotency_answer_not_kept")
+        with metrics.store_call("ingest", "finish"), forgiven, self._spans.round_trip(_ONE_SCRIPT):
             await self._finish(
                 keys=[reservation.name], args=[reservation.owner, given.status, given.media_type, encoding, body]
             )
 
     async def release(self, reservation: Reservation) -> None:
         """Give the reservation up after a failure, so that a repeat need not wait for the lease to end."""
-        with metrics.store_call("ingest", "release"), _forgiven("idempotency_key_not_released"):
+        forgiven = _forgiven("idempotency_key_not_released")
+        with metrics.store_call("ingest", "release"), forgiven, self._spans.round_trip(_ONE_SCRIPT):
             await self._release(keys=[reservation.name], args=[reservation.owner])
 
 

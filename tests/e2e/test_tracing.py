@@ -63,21 +63,28 @@ async def test_a_trace_runs_from_the_request_into_the_store(exporting: Stack, co
     """The worker's span lies below that of the request, which lies below that of the caller; metrics come from both."""
     trace_id, caller = secrets.token_hex(16), secrets.token_hex(8)
     key = exporting.profile.key_file.read_text(encoding="ascii").strip()
-    headers = {"Authorization": f"Bearer {key}", "traceparent": f"00-{trace_id}-{caller}-01"}
+    headers = {"Authorization": f"Bearer {key}", "traceparent": f"00-{trace_id}-{caller}-01", "Idempotency-Key": "1"}
     record = {"unique_identifier": "b-1", "Stream_A_unique_identifier": "a-1", "number": 1, "text": "traced"}
     async with httpx.AsyncClient(headers=headers) as http:
         answer = await http.post(f"{exporting.profile.url('ingest')}/v1/streams/b/records", json=record)
         assert answer.status_code == httpx.codes.ACCEPTED
 
-    def parts() -> dict[str, Any]:
-        return {service: span for service, span in collector.spans() if span.trace_id.hex() == trace_id}
+    def parts() -> dict[tuple[str, str], Any]:
+        return {(service, span.name): span for service, span in collector.spans() if span.trace_id.hex() == trace_id}
 
+    request, applied = ("ingest", "POST /v1/streams/b/records"), ("documents", "process records.b")
+    calls = {("ingest", "EVALSHA"): request, ("ingest", "send records.b"): request, ("documents", "update b"): applied}
     told = {("ingest", "twinstream_ingest_records"), ("documents", "twinstream_records_applied")}
     async with asyncio.timeout(WITHIN_S):
-        while set(parts()) != set(NAMES) or not told <= set(collector.metrics()):
+        while not {request, applied, *calls} <= set(parts()) or not told <= set(collector.metrics()):
             await asyncio.sleep(0.05)
-    request, applied = parts()["ingest"], parts()["documents"]
-    assert request.parent_span_id.hex() == caller
-    assert applied.parent_span_id == request.span_id
-    assert attributes(request)["http.route"] == "/v1/streams/b/records"
-    assert attributes(applied)["messaging.destination.name"] == "records.b"
+    found = parts()
+    for call, above in calls.items():
+        assert found[call].parent_span_id == found[above].span_id, call
+        assert found[call].kind == 3  # SPAN_KIND_CLIENT
+    assert attributes(found["documents", "update b"])["db.system.name"] == "mongodb"
+    assert attributes(found["ingest", "EVALSHA"])["server.port"] == exporting.profile.ports["redis"]
+    assert found[request].parent_span_id.hex() == caller
+    assert found[applied].parent_span_id == found[request].span_id
+    assert attributes(found[request])["http.route"] == "/v1/streams/b/records"
+    assert attributes(found[applied])["messaging.destination.name"] == "records.b"

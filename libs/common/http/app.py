@@ -189,6 +189,7 @@ class Observed:
         caller = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
         traceparent = begin_trace(caller.decode("latin-1"))
         trace = trace_id(traceparent).encode()
+        begun = spans.begin_request(traceparent, caller.decode("latin-1"))
         status = 500
 
         async def send_traced(message: Message) -> None:
@@ -204,8 +205,8 @@ class Observed:
         finally:
             took_s = time.perf_counter() - started
             self._record(scope, status, took_s)
-            if spans.is_wanted(trace_id(traceparent)):
-                _tell(scope, status, took_s, traceparent, caller.decode("latin-1"))
+            if begun is not None:
+                _tell(scope, status, took_s, begun)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
@@ -216,7 +217,7 @@ class Observed:
         _audit(scope, route, status)
 
 
-def _tell(scope: Scope, status: int, took_s: float, traceparent: str, caller: str) -> None:
+def _tell(scope: Scope, status: int, took_s: float, begun: spans.Begun) -> None:
     """Tell whoever exports traces, in the words of OpenTelemetry's conventions."""
     method, route = scope["method"], getattr(scope.get("route"), "path", "none")
     about: dict[str, str | int] = {
@@ -224,7 +225,7 @@ def _tell(scope: Scope, status: int, took_s: float, traceparent: str, caller: st
         "http.route": route,
         "http.response.status_code": status,
     }
-    spans.tell_request(traceparent, caller, f"{method} {route}", took_s, about)
+    spans.tell_request(begun, f"{method} {route}", took_s, about)
 
 
 def _audit(scope: Scope, route: str, status: int) -> None:

@@ -204,19 +204,22 @@ class BatchLoop:
         batch = Batch(partition, progress.position, entries)
         if entries[0].offset != batch.position:
             _log_gap(batch)
+        begun = spans.begin_batch(batch.traceparents()) if spans.is_listened_to() else ()
         started = time.perf_counter()
         try:
             await self._handler.apply(batch)
         except TryLater as error:
             self._wait(partition, error)
+            _tell(self._group, batch, begun, time.perf_counter() - started, failed=True)
         except Reposition as error:
             self._displace(partition, str(error))
+            _tell(self._group, batch, begun, time.perf_counter() - started, failed=True)
         else:
             progress.moved_to(batch.next_position)
             metrics.APPLY_BATCH.labels(self._group).observe(len(entries))
             took_s = time.perf_counter() - started
             _log_applied(batch, took_s)
-            _tell_applied(self._group, batch, took_s)
+            _tell(self._group, batch, begun, took_s)
 
     # --- waiting --------------------------------------------------------------------------------------------------
 
@@ -395,9 +398,9 @@ def _log_applied(batch: Batch, took_s: float) -> None:
         log.info("batch_traces", traces=traces[start : start + _LOGGED_TRACES])
 
 
-def _tell_applied(group: str, batch: Batch, took_s: float) -> None:
+def _tell(group: str, batch: Batch, begun: Sequence[spans.Begun], took_s: float, *, failed: bool = False) -> None:
     """Tell whoever exports traces, in the words of OpenTelemetry's conventions."""
-    if not spans.is_listened_to():
+    if not begun:
         return
     about: dict[str, str | int] = {
         "messaging.system": "kafka",
@@ -408,4 +411,4 @@ def _tell_applied(group: str, batch: Batch, took_s: float) -> None:
         "messaging.kafka.offset": batch.entries[0].offset,
         "messaging.batch.message_count": len(batch.entries),
     }
-    spans.tell_batch(batch.traceparents(), f"process {batch.partition.topic}", took_s, about)
+    spans.tell_batch(begun, f"process {batch.partition.topic}", took_s, about, failed=failed)

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
-from common import metrics
+from common import metrics, spans
 from common.concurrency import all_of
 from common.contracts import partition_of
 from common.errors import CannotStart, TryLater
@@ -120,7 +120,7 @@ class Producer:
             # aiokafka never gives an idempotent write up; who waits for it must be told in time.
             async with asyncio.timeout(self._deadline_s):
                 await self._renew_if_spent()
-                with translated(f"a write to {topic}"):
+                with spans.calling(f"send {topic}", _about(topic, messages)), translated(f"a write to {topic}"):
                     offsets = await send(name, messages)
         except TimeoutError:
             raise TryLater(f"Kafka did not acknowledge a write to {topic} within {self._deadline_s:g} s") from None
@@ -229,6 +229,16 @@ class Producer:
 
     async def _partitions(self, topic: str) -> int:
         return len(await self._producer.partitions_for(topic))
+
+
+def _about(topic: str, messages: Sequence[Message]) -> spans.Attributes:
+    about: dict[str, str | int] = {
+        "messaging.system": "kafka",
+        "messaging.operation.type": "send",
+        "messaging.operation.name": "send",
+        "messaging.destination.name": topic,
+    }
+    return about | {"messaging.batch.message_count": len(messages)} if len(messages) > 1 else about
 
 
 def _spends(cause: BaseException | None) -> bool:

@@ -25,7 +25,7 @@ SCOPE: Final = InstrumentationScope("twinstream", version("twinstream"))
 _TIMEOUT_S: Final = 5.0
 _FAREWELL_S: Final = 3.0
 _SPANS_EVERY_MS: Final = 2_000
-_KINDS: Final = {Kind.SERVER: SpanKind.SERVER, Kind.CONSUMER: SpanKind.CONSUMER}
+_KINDS: Final = {Kind.SERVER: SpanKind.SERVER, Kind.CONSUMER: SpanKind.CONSUMER, Kind.CLIENT: SpanKind.CLIENT}
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 
 

@@ -22,6 +22,7 @@ from common.destinations import Destination, DestinationKind, Silence
 from common.errors import TryLater
 from common.kafka.control import ControlTable, Versioned
 from signals.notifier.deciding import Deciding, closed
+from signals.notifier.delivery_spans import tell_attempt
 from signals.notifier.hand import Hand, in_order
 from signals.notifier.mongo import SERVICE
 from signals.notifier.notices import notice_of
@@ -241,11 +242,13 @@ class Lane:
             return Outcome(Verdict.ERASED, None)
         shown = msgspec.structs.replace(delivery, total=delivery.total - (len(alerts) - len(left)))
         try:
-            return await self._sender.send(self.entry.value, shown, left)
+            outcome = await self._sender.send(self.entry.value, shown, left)
         except Exception as error:  # a message that we fail at must not stop all others
             log.exception("internal_error", delivery=delivery.id)
             failure = Attempt(at=self._parts.clock.now_ms(), latency_ms=0, error=f"a fault of ours: {error!r}"[:200])
             return Outcome(Verdict.UNREADY, failure)
+        tell_attempt(self.entry.value, delivery, outcome, self._parts.settings.slack_base_url)
+        return outcome
 
     async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         now_ms = self._parts.clock.now_ms()

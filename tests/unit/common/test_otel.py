@@ -1,10 +1,12 @@
 """Traces and metrics as a real receiver of OpenTelemetry's protocol gets them, and what it costs not to have one."""
 
+import asyncio
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +18,7 @@ from common.errors import CannotStart
 from common.exporting import exporting
 from common.health import Health
 from common.http.app import create_app
-from common.kafka.batch_loop import _tell_applied
+from common.kafka.batch_loop import _tell
 from common.kafka.batches import Batch, Partition
 from common.otel.exporter import _TIMEOUT_S
 from common.settings import Settings
@@ -67,8 +69,8 @@ async def test_a_batch_is_a_span_in_each_trace_that_it_carries(collector: Collec
     others = [f"00-{n:032x}-{n:016x}-01".encode() for n in range(1, 300)]
     headers = [[("traceparent", one)] for one in (CALLER.encode(), CALLER.encode(), b"none of ours")]
     with exporting("documents", settings(collector)):
-        _tell_applied("documents", batch(headers), 0.25)
-        _tell_applied("documents", batch([[("traceparent", one)] for one in others]), 0.25)
+        tell_applied(batch(headers))
+        tell_applied(batch([[("traceparent", one)] for one in others]))
     found = [span for _, span in collector.spans()]
     ours, *rest = sorted(found, key=lambda span: span.trace_id.hex() != TRACE)
     assert (ours.trace_id.hex(), ours.parent_span_id.hex()) == (TRACE, "b7ad6b7169203331")
@@ -78,9 +80,41 @@ async def test_a_batch_is_a_span_in_each_trace_that_it_carries(collector: Collec
     assert len(rest) == spans.MOST_OF_A_BATCH
 
 
+def tell_applied(batch: Batch, *, failed: bool = False) -> None:
+    """As the loop does it."""
+    _tell("documents", batch, spans.begin_batch(batch.traceparents()), 0.25, failed=failed)
+
+
 def batch(headers: list[Any]) -> Batch:
     entries: list[Any] = [SimpleNamespace(offset=n, headers=one) for n, one in enumerate(headers)]
     return Batch(Partition("records.b", 0), 0, entries)
+
+
+async def test_what_is_called_for_a_batch_lies_below_it(collector: Collector) -> None:
+    """In the first of its traces alone; a store that was away shows, and what the batch began and is over does not."""
+    with exporting("documents", settings(collector)):
+        begun = spans.begin_batch([CALLER.encode()])
+        with spans.calling("update b", {"db.system.name": "mongodb"}):
+            pass
+        with pytest.raises(ConnectionError), spans.calling("update b", {"db.system.name": "mongodb"}):
+            raise ConnectionError
+        left_over = asyncio.create_task(told_later(asyncio.Event()))
+        _tell("documents", batch([[("traceparent", CALLER.encode())]]), begun, 0.25, failed=True)
+        await left_over
+        assert spans.calling("update b", {}) is spans.NOTHING
+    above, *calls = sorted((span for _, span in collector.spans()), key=lambda span: span.kind != 5)
+    assert {(one.name, one.kind, one.trace_id.hex()) for one in calls} == {("update b", 3, TRACE)}  # SPAN_KIND_CLIENT
+    assert {one.parent_span_id for one in calls} == {above.span_id}
+    assert [attributes(one).get("error.type") for one in calls] == [None, "ConnectionError"]
+    assert [one.status.code for one in (above, *calls)] == [2, 0, 2]  # STATUS_CODE_ERROR
+
+
+async def told_later(begun: asyncio.Event) -> None:
+    """What goes on for itself, as a lane does that a batch made."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(begun.wait(), 0.01)
+    with spans.calling("find a", {}):
+        pass
 
 
 async def test_every_process_takes_the_same_share_of_traces(collector: Collector) -> None:
@@ -119,7 +153,7 @@ def test_a_receiver_that_is_away_ends_nothing() -> None:
     """Neither the work nor, for long, the stop."""
     away = Settings(otlp_endpoint="http://127.0.0.1:1", otlp_sample_ratio=1.0)
     with exporting("documents", away):
-        _tell_applied("documents", batch([[("traceparent", CALLER.encode())]]), 0.25)
+        tell_applied(batch([[("traceparent", CALLER.encode())]]))
 
 
 def test_a_receiver_that_hangs_is_not_waited_for(monkeypatch) -> None:
@@ -128,7 +162,7 @@ def test_a_receiver_that_hangs_is_not_waited_for(monkeypatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         hangs = Settings(otlp_endpoint=f"http://127.0.0.1:{hanging.getsockname()[1]}", otlp_sample_ratio=1.0)
         with exporting("documents", hangs):
-            _tell_applied("documents", batch([[("traceparent", CALLER.encode())]]), 0.25)
+            tell_applied(batch([[("traceparent", CALLER.encode())]]))
             began = time.monotonic()
         assert time.monotonic() - began < _TIMEOUT_S
 
@@ -137,7 +171,7 @@ def test_a_receiver_that_hangs_is_not_waited_for(monkeypatch) -> None:
 def test_a_traceparent_that_is_none_is_no_span(collector: Collector, foreign: bytes) -> None:
     """Anybody may write such a header into the log; no worker ends over it."""
     with exporting("documents", settings(collector)):
-        _tell_applied("documents", batch([[("traceparent", foreign)]]), 0.25)
+        tell_applied(batch([[("traceparent", foreign)]]))
     assert collector.spans() == []
 
 

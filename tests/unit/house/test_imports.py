@@ -21,6 +21,7 @@ DRIVERS = {
     "aiokafka": ["libs/common/kafka/"],
     "pymongo": [
         "libs/common/mongo.py",
+        "libs/common/mongo_spans.py",
         "services/query-api/query_api/analytics_store.py",
         "services/documents/failures.py",
         "services/documents/store.py",
