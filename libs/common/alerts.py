@@ -108,7 +108,8 @@ class StoredAlert(msgspec.Struct, kw_only=True):
     offset: int = -1  # `Alert.offset`, int64
     # Once its record's id was erased, nothing of the record is left: texts are empty, and so are ids and matches.
     erased_at: int | None = None  # ms since the epoch
-    erased_by: int | None = None  # the tombstone's offset, int64: what was sent behind it begins anew
+    # The tombstone's offset, int64: what was sent behind it begins anew. It is told of no more from then on.
+    erased_by: int | None = None
     expires: datetime | None = None
 
 

@@ -28,17 +28,19 @@ class ErasureStore:
     async def erase(self, erasures: Collection[Erasure], now_ms: int) -> set[str]:
         """Erase what there is of records up to their tombstones, each of another record; returns the ids of the alerts.
 
-        Alerts say so first: a message that is begun from then on tells nothing of them. What was begun before is found
-        by their deliveries; only then goes what the alerts are found by.
+        Alerts say first what erases them: a message that is begun from then on tells nothing of them. What was begun
+        before is found by their deliveries; only then goes what the alerts are found by.
         """
         found = {document["_id"]: document for document in await self._alerts_of(erasures)}
-        await self._mark({id_: document["erased_by"] for id_, document in found.items()}, now_ms)
+        await self._mark({id_: document["erased_by"] for id_, document in found.items()})
         await self._erase_deliveries(
             [delivery_id(id_, name) for id_, one in found.items() for name in one["destinations"]]
         )
         for part in parts(list(found)):
             with translated("erase"):
-                await self._alerts.update_many({"_id": {"$in": part}}, {"$set": _NOTHING})
+                await self._alerts.update_many(
+                    {"_id": {"$in": part}}, {"$set": {**_NOTHING, "erased_at": Int64(now_ms)}}
+                )
         return set(found)
 
     async def forget(self, alerts: Collection[str], destinations: Collection[str]) -> None:
@@ -61,10 +63,9 @@ class ErasureStore:
             alert["erased_by"] = through.get((alert["stream"], alert["record_id"]), -1)
         return [alert for alert in found if alert.get("offset", -1) < alert["erased_by"]]
 
-    async def _mark(self, erased_by: Mapping[str, int], now_ms: int) -> None:
+    async def _mark(self, erased_by: Mapping[str, int]) -> None:
         for part in parts(list(erased_by)):
-            marks = [{"erased_at": Int64(now_ms), "erased_by": Int64(erased_by[id_])} for id_ in part]
-            writes = [UpdateOne({"_id": id_}, {"$set": mark}) for id_, mark in zip(part, marks, strict=True)]
+            writes = [UpdateOne({"_id": id_}, {"$set": {"erased_by": Int64(erased_by[id_])}}) for id_ in part]
             with translated("erase"):
                 await self._alerts.bulk_write(writes, ordered=False)
 

@@ -237,7 +237,7 @@ class Lane:
         alerts = await self._told.of(delivery)
         if alerts is None:
             return Outcome(Verdict.UNREADY, None)
-        left = [alert for alert in alerts if alert.erased_at is None]
+        left = [alert for alert in alerts if alert.erased_by is None]
         if alerts and not left:
             return Outcome(Verdict.ERASED, None)
         shown = msgspec.structs.replace(delivery, total=delivery.total - (len(alerts) - len(left)))
