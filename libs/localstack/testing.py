@@ -22,6 +22,7 @@ from localstack.supervisor import Supervisor
 
 _SOON: Final = Backoff(first_s=0.1, longest_s=1.0)
 _IN_FORCE_WITHIN_S: Final = 60.0
+_ACKNOWLEDGED_WITHIN_S: Final = 180.0
 
 
 class Stack:
@@ -81,6 +82,22 @@ class Stack:
         page = (await http.get(f"{self.profile.metrics_url(service)}/metrics")).text
         told = [line.rpartition(" ")[2] for line in page.splitlines() if line.startswith(f"{name} ")]
         return float(told[0]) if told else -1.0
+
+
+async def send_until_acknowledged(http: httpx.AsyncClient, url: str, lines: bytes) -> None:
+    """As a careful client does: the same again until there is a 202."""
+    async with asyncio.timeout(_ACKNOWLEDGED_WITHIN_S):
+        while True:
+            try:
+                answer = await http.post(url, content=lines, headers={"Content-Type": "application/x-ndjson"})
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
+                continue
+            if answer.status_code == httpx.codes.ACCEPTED:
+                return
+            if answer.status_code not in {httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE}:
+                raise AssertionError(answer.text)
+            await asyncio.sleep(0.1)
 
 
 @asynccontextmanager

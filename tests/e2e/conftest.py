@@ -1,12 +1,18 @@
-"""A client of the running product."""
+"""A client of the running product, and a receiver of what it tells."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import quote
 
 import httpx
+import pytest
 import pytest_asyncio
+from standardwebhooks import Webhook
 
 
 class Product(Protocol):
@@ -51,3 +57,59 @@ async def client(running: Product) -> AsyncIterator[Client]:
 async def client_apart(apart: Product) -> AsyncIterator[Client]:
     async with httpx.AsyncClient(headers=apart.headers, timeout=60) as http:
         yield Client(apart, http)
+
+
+class Receiver(ThreadingHTTPServer):
+    """A webhook's: it verifies what comes with the library that receivers use."""
+
+    request_queue_size = 64
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.secret = ""
+        self.messages: list[tuple[float, str, dict[str, Any]]] = []  # when, under which id, what
+        self.answer: Callable[[str], tuple[int, bool]] = lambda _id: (204, True)
+        """What a message is answered, by its id, and whether it is taken."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        content, id_ = self.rfile.read(int(self.headers["Content-Length"])), self.headers["webhook-id"]
+        message = Webhook(self.server.secret).verify(content, dict(self.headers))
+        status, taken = self.server.answer(id_)
+        if taken:
+            self.server.messages.append((time.time(), id_, message))
+        self.send_response(status)
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def lasting_receiver() -> Iterator[Receiver]:
+    """One for all tests of a module."""
+    with receiving() as receiver:
+        yield receiver

@@ -24,7 +24,7 @@ from common.settings import KafkaSettings
 from localstack.free_ports import free_port
 from localstack.processes import Process
 from localstack.services import SERVICES, services
-from localstack.testing import Stack, running_servers
+from localstack.testing import Stack, running_servers, send_until_acknowledged
 
 pytestmark = [pytest.mark.long]
 
@@ -74,22 +74,6 @@ def newest(batch: Sequence[Mapping[str, Any]], now_ms: int) -> dict[str, dict[st
     }
 
 
-async def send_until_acknowledged(http: httpx.AsyncClient, url: str, batch: Sequence[dict[str, Any]]) -> None:
-    """As a careful client does: the same again until there is a 202."""
-    body, headers = b"\n".join(map(msgspec.json.encode, batch)), {"Content-Type": "application/x-ndjson"}
-    async with asyncio.timeout(180):
-        while True:
-            try:
-                answer = await http.post(url, content=body, headers=headers)
-            except httpx.TransportError:
-                await asyncio.sleep(0.1)
-                continue
-            if answer.status_code == httpx.codes.ACCEPTED:
-                return
-            assert answer.status_code in {429, 503}, answer.text
-            await asyncio.sleep(0.1)
-
-
 async def send_until_over(
     stack: Stack, http: httpx.AsyncClient, name: str, over: asyncio.Event
 ) -> dict[str, dict[str, Any]]:
@@ -99,7 +83,7 @@ async def send_until_over(
     for number in count(1):
         assert number <= AT_MOST, "the processes did not come back in time"
         batch = batch_of(name, number, now_ms)
-        await send_until_acknowledged(http, url, batch)
+        await send_until_acknowledged(http, url, b"\n".join(map(msgspec.json.encode, batch)))
         sent |= newest(batch, now_ms)
         more_after_it -= over.is_set() and number >= ENOUGH
         if not more_after_it:

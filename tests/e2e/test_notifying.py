@@ -8,60 +8,21 @@ import secrets
 import statistics
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import pytest_asyncio
 from aiohttp import web
-from standardwebhooks import Webhook
+
+from localstack.free_ports import free_port
 
 WITHIN_S = 60
 SEVERAL = 3
 SLACK_PACE_S = 1.05  # a channel has one message a second: the next one is not held up by the one before
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-class Receiver(ThreadingHTTPServer):
-    """Verifies what comes with the library that receivers use."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.secret = ""
-        self.messages: list[tuple[float, str, dict[str, Any]]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        content = self.rfile.read(int(self.headers["Content-Length"]))
-        message = Webhook(self.server.secret).verify(content, dict(self.headers))
-        self.server.messages.append((time.time(), self.headers["webhook-id"], message))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest_asyncio.fixture
@@ -81,7 +42,7 @@ async def slack() -> AsyncIterator[Any]:
 class Shop:
     """A rule and its destination, of names that no other test has."""
 
-    def __init__(self, client: Any, receiver: Receiver) -> None:
+    def __init__(self, client: Any, receiver: Any) -> None:
         self.client = client
         self.receiver = receiver
         self.destinations = list[str]()
@@ -133,7 +94,7 @@ class Shop:
 
 
 @pytest_asyncio.fixture
-async def shop(client: Any, receiver: Receiver) -> AsyncIterator[Shop]:
+async def shop(client: Any, receiver: Any) -> AsyncIterator[Shop]:
     shop = Shop(client, receiver)
     yield shop
     await shop.close()
@@ -257,7 +218,7 @@ async def test_a_destination_is_tried_by_hand(shop: Shop) -> None:
 
 async def test_the_command_and_the_example_show_alerts(shop: Shop, running: Any, tmp_path: Path) -> None:
     """A receiver out of examples/ shows a record's signal; `alerts tail` shows it live, the lists afterwards."""
-    port = await asyncio.to_thread(_free_port)
+    port = free_port()
     await shop.open_destination(f"http://127.0.0.1:{port}/")
     await shop.open_rule()
     receiver = _started([str(EXAMPLES / "receiver.py"), shop.receiver.secret, "--port", str(port)], {})
@@ -306,8 +267,3 @@ def _run(arguments: list[str], environment: dict[str, str]) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def _free_port() -> int:
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
-        return server.server_port

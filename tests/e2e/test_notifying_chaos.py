@@ -6,21 +6,19 @@ On servers and services of its own, so that no other test sees them fall.
 import asyncio
 import random
 import secrets
-import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import pytest_asyncio
-from standardwebhooks import Webhook
 
 from common.bootstrap import ensure_first_key
 from common.kafka.topics import ensure_topics
 from common.settings import KafkaSettings
-from localstack.testing import Stack, running_servers
+from localstack.testing import Stack, running_servers, send_until_acknowledged
 
 pytestmark = [pytest.mark.long]
 
@@ -32,62 +30,37 @@ TOLD_WITHIN_S = 60
 MOST_FAILURES = 4  # of one message: waits grow, and what is missing at the end must be lost, not late
 
 
-class Receiver(ThreadingHTTPServer):
-    """Verifies what comes, and fails half the time: before it has taken a message, or after."""
+class Failing:
+    """A receiver that fails half the time: before it has taken a message, or after."""
 
-    request_queue_size = 64
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.secret = ""
-        self.taken: list[tuple[str, dict[str, Any]]] = []
+    def __init__(self, receiver: Any) -> None:
+        self.receiver = receiver
         self.failed = Counter[str]()
         self.chance = random.Random(1)
+        receiver.answer = self.answer
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/"
+    def answer(self, message_id: str) -> tuple[int, bool]:
+        if self.chance.random() < 0.5 and self.failed[message_id] < MOST_FAILURES:
+            self.failed[message_id] += 1
+            return 500, self.chance.random() < 0.5
+        return 204, True
 
     def told(self) -> dict[str, list[str]]:
         """The alerts' records by the id of the message that told of them, whatever came twice taken once."""
-        by_id = {message_id: message["data"]["alerts"] for message_id, message in list(self.taken)}
+        by_id = {message_id: message["data"]["alerts"] for _, message_id, message in list(self.receiver.messages)}
         return {
             message_id: [alert["record"]["unique_identifier"] for alert in alerts]
             for message_id, alerts in by_id.items()
         }
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        content = self.rfile.read(int(self.headers["Content-Length"]))
-        message = Webhook(self.server.secret).verify(content, dict(self.headers))
-        message_id, chance = self.headers["webhook-id"], self.server.chance
-        fails = chance.random() < 0.5 and self.server.failed[message_id] < MOST_FAILURES
-        if fails:
-            self.server.failed[message_id] += 1
-        if not fails or chance.random() < 0.5:
-            self.server.taken.append((message_id, message))
-        self.send_response(500 if fails else 204)
-        self.end_headers()
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture(scope="module")
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+def failing(lasting_receiver: Any) -> Failing:
+    return Failing(lasting_receiver)
 
 
 @pytest_asyncio.fixture(scope="module")
-async def stack(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> AsyncIterator[Stack]:
+async def stack(tmp_path_factory: pytest.TempPathFactory, failing: Failing) -> AsyncIterator[Stack]:
     """Waits between attempts are short here; a fault of ours would be looked up at the end."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("TWINSTREAM_WAIT_FACTOR", "0.005")
@@ -96,7 +69,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) ->
             await ensure_topics(KafkaSettings(kafka_bootstrap=stack.kafka_bootstrap), partitions=4)
             await ensure_first_key(KafkaSettings(kafka_bootstrap=stack.kafka_bootstrap), stack.profile.key_file)
             await stack.start_services(list(SERVICES))
-            await _open(stack, receiver)
+            await _open(stack, failing.receiver)
             yield stack
             logs = [stack.profile.logs / f"{name.replace('_', '-')}.log" for name in SERVICES]
             assert [line for log in logs for line in log.read_text().splitlines() if '"internal_error"' in line] == []
@@ -107,7 +80,7 @@ def client(stack: Stack) -> httpx.AsyncClient:
     return httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=30)
 
 
-async def _open(stack: Stack, receiver: Receiver) -> None:
+async def _open(stack: Stack, receiver: Any) -> None:
     url = stack.profile.url("query_api")
     async with client(stack) as http:
         made = await http.post(f"{url}/v1/destinations", json={"name": "ops", "kind": "webhook", "url": receiver.url})
@@ -134,21 +107,11 @@ async def send(stack: Stack, http: httpx.AsyncClient, name: str) -> set[str]:
             for n in range(PER_BATCH)
         ]
         planted |= {str(one["unique_identifier"]) for one in records if "zebra" in str(one["text"])}
+        lines = b"\n".join(map(msgspec.json.encode, records))
         for _ in range(2):
-            await _until_acknowledged(http, url, records)
+            await send_until_acknowledged(http, url, lines)
         await asyncio.sleep(PAUSE_S)
     return planted
-
-
-async def _until_acknowledged(http: httpx.AsyncClient, url: str, records: Sequence[Any]) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                if (await http.post(url, json=records)).status_code == httpx.codes.ACCEPTED:
-                    return
-            except httpx.TransportError:
-                pass
-            await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +120,7 @@ async def _until_acknowledged(http: httpx.AsyncClient, url: str, records: Sequen
     ids=["notifier", "scan", "kafka", "notifier+mongo"],
 )
 async def test_every_signal_is_told_of_and_none_is_invented(
-    stack: Stack, receiver: Receiver, victims: Sequence[str], times: int
+    stack: Stack, failing: Failing, victims: Sequence[str], times: int
 ) -> None:
     """Killed in the middle of it: at least once with the same id, exactly once after the receiver's dedup."""
     name = f"{'-'.join(victims)}-{secrets.token_hex(3)}"
@@ -171,13 +134,13 @@ async def test_every_signal_is_told_of_and_none_is_invented(
                 await stack.restarted(victim)
         planted = await sending
     deadline = asyncio.get_running_loop().time() + TOLD_WITHIN_S
-    while missing := planted - set(of(receiver, name)):
+    while missing := planted - set(of(failing, name)):
         assert asyncio.get_running_loop().time() < deadline, f"{len(missing)} missing, such as {sorted(missing)[:3]}"
         await asyncio.sleep(0.2)
-    assert Counter(of(receiver, name)) == Counter(planted)
-    assert receiver.failed.total() > len(planted) // 4
+    assert Counter(of(failing, name)) == Counter(planted)
+    assert failing.failed.total() > len(planted) // 4
 
 
-def of(receiver: Receiver, name: str) -> list[str]:
+def of(failing: Failing, name: str) -> list[str]:
     """The records of one test that were told of, each as often as after the receiver's dedup."""
-    return [record for records in receiver.told().values() for record in records if record.startswith(name)]
+    return [record for records in failing.told().values() for record in records if record.startswith(name)]

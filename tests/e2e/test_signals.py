@@ -16,7 +16,7 @@ from common.bootstrap import ensure_first_key
 from common.contracts import ALERTS, Stream
 from common.kafka.topics import ensure_topics
 from common.settings import KafkaSettings
-from localstack.testing import Stack, running_servers
+from localstack.testing import Stack, running_servers, send_until_acknowledged
 from twinstream.demo.shape import Shape
 from twinstream.demo.synthetic import Generated, Synthetic
 from twinstream.demo.texts import languages
@@ -122,22 +122,6 @@ async def make_rules(http: httpx.AsyncClient, query_url: str, rules: Sequence[di
     return version
 
 
-async def send(http: httpx.AsyncClient, ingest_url: str, stream: Stream, lines: bytes) -> None:
-    """As a careful client does: the same again until there is a 202."""
-    url, headers = f"{ingest_url}/v1/streams/{stream}/records", {"Content-Type": "application/x-ndjson"}
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            try:
-                answer = await http.post(url, content=lines, headers=headers)
-            except httpx.TransportError:
-                await asyncio.sleep(0.1)
-                continue
-            if answer.status_code == httpx.codes.ACCEPTED:
-                return
-            assert answer.status_code in {429, 503}, answer.text
-            await asyncio.sleep(0.1)
-
-
 async def test_every_planted_signal_is_alerted_and_none_is_invented(running: Any) -> None:
     """In all ten languages, to the code point; what comes again as it was makes no other alert."""
     planted = Planted(records=4_000)
@@ -148,7 +132,7 @@ async def test_every_planted_signal_is_alerted_and_none_is_invented(running: Any
         version = await make_rules(http, running.query_url, planted.rules())
         await running.stack.rules_in_force(version)
         for stream, lines in planted.batches():
-            await send(http, running.ingest_url, stream, lines)
+            await send_until_acknowledged(http, f"{running.ingest_url}/v1/streams/{stream}/records", lines)
         await alerts.all_of(planted)
         for rule in planted.rules():
             await http.delete(f"{running.query_url}/v1/rules/{rule['name']}")
@@ -184,7 +168,7 @@ async def test_no_planted_signal_is_lost_through_kills_of_the_scanner_and_of_kaf
         for number, (stream, lines) in enumerate(batches):
             if number in victims:
                 stack.kill(victims[number])
-            await send(http, profile.url("ingest"), stream, lines)
+            await send_until_acknowledged(http, f"{profile.url('ingest')}/v1/streams/{stream}/records", lines)
         await alerts.all_of(planted)
     assert alerts.found == planted.signals()
     assert len(alerts.ids) == len(planted.signals()) > 200

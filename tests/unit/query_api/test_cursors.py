@@ -31,6 +31,16 @@ def test_reads_back_what_was_written(walk: Walk, place: Place) -> None:
     assert CURSORS.read(walk, CURSORS.write(walk, place)) == place
 
 
+def test_a_page_has_a_next_one_where_more_was_found_than_it_holds() -> None:
+    """Which begins behind the last that it shows."""
+    walk, found = Walk("a-1", Order.ID), [Place(n, f"b-{n}") for n in range(4)]
+    whole, none = CURSORS.cut(walk, found, 4, lambda one: one)
+    items, cursor = CURSORS.cut(walk, found, 3, lambda one: one)
+    assert (whole, none, items) == (found, None, found[:3])
+    assert CURSORS.after(walk, cursor) == Place(2, "b-2")
+    assert CURSORS.after(walk, None) is None
+
+
 @given(walks, places)
 def test_is_safe_in_a_url(walk: Walk, place: Place) -> None:
     """It needs no percent-encoding, whatever the id."""
