@@ -7,12 +7,17 @@ tables themselves. All are read at the state of the start, whatever is written m
 import argparse
 import csv
 import json
+import logging
 import sys
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 TABLES = "lake.twinstream"
 POSITIONS = "twinstream.positions"
+NO_LAKE = """Spark finds no lake: its writer and its maintenance, which `make up` starts, have made no tables where
+TWINSTREAM_LAKE_CATALOG_URI and TWINSTREAM_LAKE_WAREHOUSE say, or TWINSTREAM_HOME for both. It said: {}"""
 TOP = "select Stream_A_unique_identifier, count(*) n from b group by 1 order by n desc, 1 limit 10"
 
 # The greatest version of each id: untouched ones out of the latest, the others out of both, without what a tombstone
@@ -75,22 +80,39 @@ def behind(positions: dict[int, int]) -> str:
     return " OR ".join([*ranges, f"kafka_partition > {last}"])
 
 
+def answer(spark: SparkSession, statement: str, *, as_csv: bool) -> None:
+    found = spark.sql(statement)
+    if as_csv:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(found.columns)
+        writer.writerows(row for row in found.toLocalIterator())
+    else:
+        found.show(1_000, truncate=False)
+
+
+def in_short(error: Exception) -> str:
+    """What Spark, or what Java, said; not where."""
+    lines = str(error).strip().splitlines()
+    return lines[1].removeprefix(": ") if isinstance(error, Py4JJavaError) and len(lines) > 1 else lines[0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sql", nargs="*", default=[TOP], help="one SELECT each; the A with most B unless given")
     parser.add_argument("--csv", action="store_true", help="rows as CSV, in place of a table; results in their order")
     options = parser.parse_args()
+    logging.getLogger("SQLQueryContextLogger").disabled = True  # it says at length what is told in short below
     spark = SparkSession.builder.appName("twinstream").getOrCreate()
     try:
-        register(spark)
+        try:
+            register(spark)
+        except (PySparkException, Py4JJavaError) as error:
+            sys.exit(NO_LAKE.format(in_short(error)))
         for statement in options.sql:
-            found = spark.sql(statement)
-            if options.csv:
-                writer = csv.writer(sys.stdout)
-                writer.writerow(found.columns)
-                writer.writerows(row for row in found.toLocalIterator())
-            else:
-                found.show(1_000, truncate=False)
+            try:
+                answer(spark, statement, as_csv=options.csv)
+            except (PySparkException, Py4JJavaError) as error:
+                sys.exit(f"Spark does not answer: {in_short(error)}")
     finally:
         spark.stop()
 

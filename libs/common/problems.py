@@ -136,4 +136,5 @@ START: Final[dict[str, str]] = {
     "tls_not_spoken": "Our settings ask for TLS, and a server does not speak it.",
     "tls_certificate_refused": "A server asks for a certificate of ours, and has none, or none that it trusts.",
     "cluster_mismatch": "Redis is a cluster where our settings say that it is none, or the other way round.",
+    "lake_not_local": "The lake's files are in no folder of this machine, where alone DuckDB reads: Spark does.",
 }

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, RESTError, ValidationException
@@ -30,6 +31,22 @@ class Catalog:
         warehouse = warehouse_of(settings)
         with translated("the opening of the catalog"):
             self.catalog = SqlCatalog(CATALOG, uri=uri, warehouse=warehouse)
+
+    @classmethod
+    def of_local_files(cls, settings: LakeSettings) -> Self:
+        """The same for who reads files by DuckDB: it knows those of this machine's folders alone.
+
+        Raises:
+            CannotStart: lake_not_local; they are elsewhere.
+        """
+        scheme = urlsplit(settings.lake_warehouse).scheme
+        if scheme not in {"", "file"}:
+            raise CannotStart(
+                f"TWINSTREAM_LAKE_WAREHOUSE is on {scheme}: DuckDB reads files of a local or shared folder "
+                "alone. What is written there, Spark and Trino read.",
+                code="lake_not_local",
+            )
+        return cls(settings)
 
     def close(self) -> None:
         self.catalog.close()

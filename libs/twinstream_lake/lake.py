@@ -50,11 +50,12 @@ def open_lake(
         niceness: how far this process gives way to others from now on; 0 for not at all.
 
     Raises:
+        CannotStart: lake_not_local; its files are not on this machine.
         TryLater: the lake is away, or has no tables yet.
         Refused: invalid_parameter; a snapshot has expired.
     """
     give_way(niceness)
-    catalog = Catalog(settings or load(LakeSettings))
+    catalog = Catalog.of_local_files(settings or load(LakeSettings))
     try:
         pins = {stream: pin(catalog, stream, snapshots) for stream in Stream}
     finally:

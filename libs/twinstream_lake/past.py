@@ -40,7 +40,7 @@ class LakePast:
 
     def __init__(self, settings: LakeSettings, stream: Stream, span: int = _SPAN) -> None:
         self._stream = stream
-        self._catalog = Catalog(settings)
+        self._catalog = Catalog.of_local_files(settings)
         self._engine = Engine(_MEMORY_MB)
         self._span = span
         self._schema: Schema

@@ -13,7 +13,7 @@ async def past_of(settings: RebuildSettings, stream: Stream, stack: AsyncExitSta
     """The lake's log of `stream`, pinned, if a rebuild is to read it; closed with `stack`.
 
     Raises:
-        CannotStart: this installation cannot read the lake.
+        CannotStart: this installation cannot read the lake, or its files are elsewhere.
         TryLater: the lake is away, or has no tables yet.
     """
     if settings.rebuild_from == "log":

@@ -54,7 +54,7 @@ async def run(settings: AuditSettings, _stop: asyncio.Event) -> None:
         TryLater: the lake or the log is away.
     """
     be_modest()
-    catalog, replay, connection = Catalog(settings), Replay(settings), Connection(settings)
+    catalog, replay, connection = Catalog.of_local_files(settings), Replay(settings), Connection(settings)
     async with AsyncExitStack() as stack:
         stack.callback(catalog.close)
         stack.push_async_callback(replay.stop)

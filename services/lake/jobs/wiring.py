@@ -51,7 +51,7 @@ async def assembled(
     )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
-        catalog = await until_available(partial(asyncio.to_thread, Catalog, settings), stop)
+        catalog = await until_available(partial(asyncio.to_thread, Catalog.of_local_files, settings), stop)
         stack.callback(catalog.close)
         await until_available(store.prepare, stop)
         runner = Runner(catalog, results, stack.enter_context(scratch()), limits)

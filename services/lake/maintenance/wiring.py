@@ -46,7 +46,7 @@ async def assembled(
 ) -> AsyncGenerator[Sequence[Rounds]]:
     """The rounds, once the catalog is there."""
     async with AsyncExitStack() as stack:
-        catalog = await until_available(partial(asyncio.to_thread, Catalog, settings), stop)
+        catalog = await until_available(partial(asyncio.to_thread, Catalog.of_local_files, settings), stop)
         stack.callback(catalog.close)
         engine = Engine(settings.lake_memory_mb, stack.enter_context(scratch()))
         latest = LatestTables(catalog, engine, settings.lake_shard_rows)

@@ -64,8 +64,8 @@ def full(lake) -> Any:
     return lake
 
 
-def spark(settings: Any, *statements: str) -> list[list[str]]:
-    """The rows of all of `statements`, by the command of the documentation."""
+def asked(settings: Any, *statements: str) -> subprocess.CompletedProcess[str]:
+    """What the command of the documentation comes to."""
     where = {
         "TWINSTREAM_LAKE_CATALOG_URI": settings.lake_catalog_uri.get_secret_value(),
         "TWINSTREAM_LAKE_WAREHOUSE": settings.lake_warehouse,
@@ -73,7 +73,7 @@ def spark(settings: Any, *statements: str) -> list[list[str]]:
     }
     # What was said to the make that runs the tests, ARGS above all, is not meant for this one.
     elsewhere = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
-    ran = subprocess.run(  # noqa: S603  # our own
+    return subprocess.run(  # noqa: S603  # our own
         ["make", "--silent", "-C", ROOT, "spark"],  # noqa: S607  # the one in the path
         env={**elsewhere, **where},
         capture_output=True,
@@ -81,6 +81,11 @@ def spark(settings: Any, *statements: str) -> list[list[str]]:
         check=False,
         timeout=500,
     )
+
+
+def spark(settings: Any, *statements: str) -> list[list[str]]:
+    """The rows of all of `statements`."""
+    ran = asked(settings, *statements)
     assert ran.returncode == 0, ran.stderr
     return list(csv.reader(io.StringIO(ran.stdout)))
 
@@ -89,15 +94,26 @@ def spark(settings: Any, *statements: str) -> list[list[str]]:
 def test_spark_says_what_duckdb_says(full) -> None:
     """The A with most B, every newest version of both streams, and every row of the log."""
     before = Path(full.settings.lake_warehouse).parent.joinpath("catalog.db").read_bytes()
-    asked = [TOP, *(ROWS.replace("{of}", of) for of in ("a", "b", "b_latest")), LOG]
+    questions = [TOP, *(ROWS.replace("{of}", of) for of in ("a", "b", "b_latest")), LOG]
     lake = open_lake(settings=full.settings, niceness=0)
     expected: list[list[Any]] = []
-    for statement in asked:
+    for statement in questions:
         found = lake.sql(statement.replace("{us}", "epoch_us"))
         expected += [found.columns, *map(list, found.fetchall())]
-    said = spark(full.settings, *(statement.replace("{us}", "unix_micros") for statement in asked))
+    said = spark(full.settings, *(statement.replace("{us}", "unix_micros") for statement in questions))
     assert [[plain(value) for value in row] for row in said] == [[plain(value) for value in row] for row in expected]
     assert Path(full.settings.lake_warehouse).parent.joinpath("catalog.db").read_bytes() == before
+
+
+@pytest.mark.long
+def test_without_a_lake_spark_says_so(lake) -> None:
+    """Its database is there and no table in it; in a sentence, not in a hundred lines of Java."""
+    ran = asked(lake.settings, TOP)
+    assert ran.returncode != 0
+    said = ran.stdout + ran.stderr
+    assert "Spark finds no lake: " in said
+    assert "Traceback" not in said
+    assert "\tat " not in said
 
 
 def plain(value: Any) -> Any:
