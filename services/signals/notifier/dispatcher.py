@@ -25,6 +25,7 @@ from signals.notifier.lane import Lane, LaneParts
 from signals.notifier.outcomes import Sender
 from signals.notifier.pace import Pace
 from signals.notifier.patience import until_done, until_ended
+from signals.notifier.reading import Erasures
 
 log = structlog.get_logger()
 
@@ -94,10 +95,10 @@ class Dispatcher:
         claimed = [one.id for one in deliveries if one.claimed_by is not None]
         await self._parts.store.deliveries.give_back(claimed, self._parts.me)
 
-    def erase(self, alerts: Collection[str]) -> None:
-        """The records of `alerts` were erased from MongoDB; nothing of them may leave out of our memory."""
+    def erase(self, erasures: Erasures) -> None:
+        """Records were erased from MongoDB, by whomever; nothing of them may leave out of our memory."""
         for lane in self._lanes.values():
-            lane.erase(alerts)
+            lane.erase(erasures)
 
     def expect_no_more(self, ids: Collection[str]) -> None:
         """What was `claimed` was offered, or will never be: the lanes may fetch it."""

@@ -25,8 +25,8 @@ class ErasureStore:
         self._alerts = alerts
         self._deliveries = deliveries
 
-    async def erase(self, erasures: Collection[Erasure], now_ms: int) -> set[str]:
-        """Erase what there is of records up to their tombstones, each of another record; returns the ids of the alerts.
+    async def erase(self, erasures: Collection[Erasure], now_ms: int) -> None:
+        """Erase what there is of records up to their tombstones, each of another record.
 
         Alerts say first what erases them: a message that is begun from then on tells nothing of them. What was begun
         before is found by their deliveries; only then goes what the alerts are found by.
@@ -41,7 +41,6 @@ class ErasureStore:
                 await self._alerts.update_many(
                     {"_id": {"$in": part}}, {"$set": {**_NOTHING, "erased_at": Int64(now_ms)}}
                 )
-        return set(found)
 
     async def forget(self, alerts: Collection[str], destinations: Collection[str]) -> None:
         """Take erased alerts away whose text was sent again since: they are raised anew, as if there had been none."""

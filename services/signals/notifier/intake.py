@@ -37,7 +37,8 @@ class Intake:
         """
         now_ms, read = self._clock.now_ms(), Read.of(batch.entries)
         if read.erasures:
-            self._dispatcher.erase(await self._store.erasing.erase(read.erasures.values(), now_ms))
+            await self._store.erasing.erase(read.erasures.values(), now_ms)
+            self._dispatcher.erase(read.erasures)
         fresh = await self._fresh(read)
         documents = [stored(alert, now_ms, self._keeping) for alert in fresh]
         erasures = {alert.id: read.erasure_of(alert) for alert in fresh}

@@ -29,6 +29,7 @@ from signals.notifier.notices import notice_of
 from signals.notifier.outcomes import Outcome, Sender, Verdict, settled
 from signals.notifier.pace import Pace
 from signals.notifier.patience import until_done, until_ended
+from signals.notifier.reading import Erasures
 from signals.notifier.sending import Hands, Sending
 from signals.notifier.settings import NotifierSettings
 from signals.notifier.store import Store
@@ -118,9 +119,9 @@ class Lane:
         if self._hand.look():
             self._awake.set()
 
-    def erase(self, alerts: Collection[str]) -> None:
-        """Their records were erased: what is to be told of them is looked up again."""
-        self._told.drop(alerts)
+    def erase(self, erasures: Erasures) -> None:
+        """Records were erased: what is to be told of them is looked up again."""
+        self._told.erase(erasures)
 
     # --- turns ------------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,10 @@ _ALERT: Final = msgspec.json.Decoder(Alert)
 _ERASURE: Final = msgspec.json.Decoder(Erasure)
 
 
+Erasures = Mapping[tuple[Stream, str], Erasure]
+"""By what they erase; of several, the one that takes the most."""
+
+
 class Place(NamedTuple):
     """An alert and its offset in its partition of the topic."""
 
@@ -28,8 +32,7 @@ class Read(NamedTuple):
     """What a batch holds."""
 
     places: Sequence[Place]
-    erasures: Mapping[tuple[Stream, str], Erasure]
-    """By what they erase; of several, the one that takes the most."""
+    erasures: Erasures
 
     @classmethod
     def of(cls, entries: Sequence[Entry]) -> "Read":
@@ -47,10 +50,7 @@ class Read(NamedTuple):
 
     def erasure_of(self, alert: Alert) -> Erasure | None:
         """What in this batch erases the record of `alert`."""
-        if not self.erasures:
-            return None
-        erasure = self.erasures.get((alert.stream, record_of(alert).id))
-        return erasure if erasure is not None and alert.offset < erasure.offset else None
+        return erasure_of(alert.stream, record_of(alert).id, alert.offset, self.erasures) if self.erasures else None
 
     def distinct(self) -> dict[str, Alert]:
         """The alerts by their ids, in order: the first of each id, unless its record was erased and sent again."""
@@ -59,6 +59,12 @@ class Read(NamedTuple):
             if alert.id not in found or (self.erasure_of(found[alert.id]) and not self.erasure_of(alert)):
                 found[alert.id] = alert
         return found
+
+
+def erasure_of(stream: Stream, record_id: str, offset: int, erasures: Erasures) -> Erasure | None:
+    """What of `erasures` takes what stands at `offset` of a record."""
+    erasure = erasures.get((stream, record_id))
+    return erasure if erasure is not None and offset < erasure.offset else None
 
 
 def _widen(erasures: dict[tuple[Stream, str], Erasure], erasure: Erasure) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from common.alerts import StoredAlert
 from common.deliveries import Delivery
 from signals.notifier.patience import until_done
+from signals.notifier.reading import Erasures, erasure_of
 from signals.notifier.store import Store
 
 _WITHIN_S: Final = (0.02, 0.05, 0.1, 0.2)  # an alert is stored moments after its deliveries
@@ -25,9 +26,15 @@ class Told:
         self._at_hand |= {alert.id: alert for alert in alerts}
 
     def drop(self, alerts: Collection[str | None]) -> None:
-        """They were told of, or their records were erased."""
+        """They were told of, or are someone else's to tell of."""
         for id_ in alerts:
             self._at_hand.pop(id_ or "", None)
+
+    def erase(self, erasures: Erasures) -> None:
+        """Have nothing at hand of records that were erased."""
+        self.drop(
+            [one.id for one in self._at_hand.values() if erasure_of(one.stream, one.record_id, one.offset, erasures)]
+        )
 
     async def of(self, delivery: Delivery) -> list[StoredAlert] | None:
         """The alerts that `delivery` tells of; None where they are not all stored in a moment."""
