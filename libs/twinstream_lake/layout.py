@@ -36,6 +36,12 @@ A snapshot's summary has the same under this name: for the log, up to where that
 where the log was when it was built.
 """
 
+GAPS: Final = "twinstream.gaps"
+"""Property of a log table: partition → from which offset on and before which one it lacks what Kafka had, as JSON.
+
+Retention was faster than the writer; of several such gaps of a partition, the last.
+"""
+
 _RECORD: Final[tuple[tuple[str, IcebergType], ...]] = (
     ("unique_identifier", StringType()),
     ("Stream_A_unique_identifier", StringType()),
@@ -91,6 +97,14 @@ def encode_positions(positions: Mapping[int, int]) -> str:
 
 def decode_positions(encoded: str | None) -> dict[int, int]:
     return {int(partition): offset for partition, offset in json.loads(encoded or "{}").items()}
+
+
+def encode_gaps(gaps: Mapping[int, tuple[int, int]]) -> str:
+    return json.dumps({str(partition): gaps[partition] for partition in sorted(gaps)})
+
+
+def decode_gaps(encoded: str | None) -> dict[int, tuple[int, int]]:
+    return {int(partition): (start, end) for partition, (start, end) in json.loads(encoded or "{}").items()}
 
 
 def _schema(stream: Stream, columns: Iterable[tuple[str, IcebergType]], required: Container[str]) -> Schema:

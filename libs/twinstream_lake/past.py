@@ -18,7 +18,7 @@ from common.kafka.batches import Logged
 from common.settings import LakeSettings
 from twinstream_lake.catalog import Catalog, translated
 from twinstream_lake.engine import Engine
-from twinstream_lake.layout import POSITIONS, decode_positions, log_name
+from twinstream_lake.layout import GAPS, POSITIONS, decode_gaps, decode_positions, log_name
 from twinstream_lake.stretches import Piece, Stretch, next_stretch, pieces
 from twinstream_lake.views import files, quoted
 
@@ -46,6 +46,7 @@ class LakePast:
         self._schema: Schema
         self._snapshot: int | None = None
         self._until: dict[int, int] = {}
+        self._gaps: dict[int, tuple[int, int]] = {}
         self._pieces: dict[int, list[Piece]] = {}
 
     def close(self) -> None:
@@ -64,8 +65,11 @@ class LakePast:
     def until(self, partition: int) -> int:
         return self._until.get(partition, 0)
 
-    async def oldest(self, partition: int) -> Logged | None:
-        async with aclosing(self.read(partition, 0, self.until(partition), 1)) as batches:
+    def gap(self, partition: int) -> tuple[int, int] | None:
+        return self._gaps.get(partition)
+
+    async def oldest(self, partition: int, since: int = 0) -> Logged | None:
+        async with aclosing(self.read(partition, since, self.until(partition), 1)) as batches:
             async for messages in batches:
                 return messages[0]
         return None
@@ -134,6 +138,7 @@ class LakePast:
         self._schema = table.schema()
         self._snapshot = None if snapshot is None else snapshot.snapshot_id
         self._until = decode_positions(table.properties.get(POSITIONS))
+        self._gaps = decode_gaps(table.properties.get(GAPS))
         self._pieces = pieces(self._schema, found)
 
 

@@ -24,8 +24,11 @@ class Past(Protocol):
     def until(self, partition: int) -> int:
         """The offset before which it has everything; 0 where it has nothing."""
 
-    async def oldest(self, partition: int) -> Entry | None:
-        """The first message that it has."""
+    def gap(self, partition: int) -> tuple[int, int] | None:
+        """From which offset on, and before which one, it lacks what the log had; of several such gaps the last."""
+
+    async def oldest(self, partition: int, since: int = 0) -> Entry | None:
+        """The first message that it has at `since` or behind it."""
 
     async def first_since(self, partition: int, timestamp_ms: int) -> int | None:
         """The offset of the first message written at or after `timestamp_ms`; None where it has none."""
@@ -46,7 +49,7 @@ class History:
         return 0 if self._past is None else self._past.until(partition.number)
 
     async def check(self, partition: Partition) -> None:
-        """See that what is kept elsewhere is of this log, and tell where something is missing between the two.
+        """See that what is kept elsewhere is of this log, and tell where something is missing, in it or behind it.
 
         Raises:
             CannotStart: it reaches further than the log does, or says something else where both have a message.
@@ -58,6 +61,8 @@ class History:
         name = f"{partition.topic}/{partition.number}"
         if until > end:
             raise CannotStart(f"{name} ends at {end}, and the lake holds it up to {until}: it is another log.")
+        if gap := self._past.gap(partition.number):
+            log.warning("history_has_a_gap", partition=name, start=gap[0], end=gap[1])
         if until < oldest:
             log.warning("history_has_a_gap", partition=name, start=until, end=oldest)
         elif until > oldest and await self._differ(self._past, partition, until - 1):
@@ -74,11 +79,16 @@ class History:
     async def begin(self, partition: Partition) -> tuple[int, Entry | None]:
         """From which offset on nothing is missing, and the message there; None where no message is left."""
         oldest, end = await self._replay.bounds(partition)
-        first = None if self._past is None else await self._past.oldest(partition.number)
+        first = None if self._past is None else await self._oldest(self._past, partition.number)
         if first is not None and self.kept(partition) >= oldest:
             return first.offset, first
         entries = await self._replay.read(partition, oldest, 1) if end > oldest else ()
         return oldest, entries[0] if entries else None
+
+    async def _oldest(self, past: Past, partition: int) -> Entry | None:
+        """The first message behind which nothing is missing of what is kept."""
+        gap = past.gap(partition)
+        return await past.oldest(partition, gap[1] if gap else 0)
 
     async def first_since(self, partition: Partition, timestamp_ms: int) -> int:
         """The offset of the first message written at or after `timestamp_ms`; the log's end where there is none."""

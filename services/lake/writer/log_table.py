@@ -7,6 +7,7 @@ overtaken on top of those of the one that overtook it.
 
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -16,8 +17,11 @@ from common.contracts import Stream
 from common.errors import Reposition, TryLater
 from twinstream_lake.catalog import Catalog, translated
 from twinstream_lake.layout import (
+    GAPS,
     POSITIONS,
+    decode_gaps,
     decode_positions,
+    encode_gaps,
     encode_positions,
     log_name,
     log_partitions,
@@ -77,8 +81,20 @@ class LogTable:
         self._table = self._catalog.load(self._name)
         return decode_positions(self._table.properties.get(POSITIONS))
 
-    def append(self, batches: Sequence[pa.RecordBatch], believed: Mapping[int, int], then: Mapping[int, int]) -> None:
+    def append(
+        self,
+        batches: Sequence[pa.RecordBatch],
+        believed: Mapping[int, int],
+        then: Mapping[int, int],
+        gaps: Mapping[int, tuple[int, int]] = MappingProxyType({}),
+    ) -> None:
         """Add rows and move the positions from `believed` to `then`, both or neither.
+
+        Args:
+            batches: the rows.
+            believed: where the table stands, by partition.
+            then: where it stands with these rows.
+            gaps: by partition, between which offsets of these Kafka no longer had what it had.
 
         Raises:
             Reposition: the positions are others by now: another writer was here.
@@ -87,22 +103,29 @@ class LogTable:
         rows = pa.Table.from_batches(batches)
         started = time.perf_counter()
         try:
-            self._append(rows, believed, then)
+            self._append(rows, believed, then, gaps)
         finally:
             metrics.STORE_SECONDS.labels(SERVICE, "commit").observe(time.perf_counter() - started)
 
-    def _append(self, rows: pa.Table, believed: Mapping[int, int], then: Mapping[int, int]) -> None:
+    def _append(
+        self,
+        rows: pa.Table,
+        believed: Mapping[int, int],
+        then: Mapping[int, int],
+        gaps: Mapping[int, tuple[int, int]],
+    ) -> None:
         for _ in range(_ATTEMPTS):
             if decode_positions(self._table.properties.get(POSITIONS)) != believed:
                 raise Reposition(f"{self._name} is not where this writer left it")
             try:
-                return self._commit(rows, encode_positions(then))
+                return self._commit(rows, encode_positions(then), gaps)
             except Reposition:  # by maintenance, as long as the positions are the same
                 self.positions()
         raise TryLater(f"{self._name} changed {_ATTEMPTS} times while rows were added")
 
-    def _commit(self, rows: pa.Table, positions: str) -> None:
+    def _commit(self, rows: pa.Table, positions: str, gaps: Mapping[int, tuple[int, int]]) -> None:
+        lacking = {GAPS: encode_gaps({**decode_gaps(self._table.properties.get(GAPS)), **gaps})} if gaps else {}
         with translated(f"an addition to {self._name}"), self._table.transaction() as transaction:
             # The append asks for the snapshot that it was made on to be the newest still: so do the positions with it.
             transaction.append(rows, snapshot_properties={POSITIONS: positions})
-            transaction.set_properties({POSITIONS: positions})
+            transaction.set_properties({POSITIONS: positions, **lacking})

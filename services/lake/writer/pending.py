@@ -28,6 +28,8 @@ class Pending:
     batches: list[pa.RecordBatch] = field(default_factory=list)
     refusals: list[tuple[Partition, Refusal]] = field(default_factory=list)
     next_offsets: dict[int, int] = field(default_factory=dict)
+    gaps: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """By partition, between which offsets Kafka had lost what was there when its turn came."""
     rows: int = 0
     bytes: int = 0
     erased: int = 0

@@ -87,6 +87,7 @@ class StreamWriter:
         while not stop.is_set():
             wait_ms = min(_LONGEST_WAIT_MS, int(self._pending.wait_s(self._due, now()) * 1000) + 1)
             for number, entries in (await self._follower.read(_READ_RECORDS, wait_ms)).items():
+                await self._look_for_a_gap(number, entries[0].offset)
                 rows = read(self._table.stream, number, entries)
                 self._pending.take(Partition(self._topic, number), rows, entries[-1].offset + 1, now())
             if self._pending.is_due(self._due, now()):
@@ -95,6 +96,12 @@ class StreamWriter:
                 await self._review()
         if self._pending.next_offsets:
             await self._commit()
+
+    async def _look_for_a_gap(self, number: int, found: int) -> None:
+        """Note down what retention took before its turn came; what else may be skipped was no message."""
+        position = self._pending.positions.get(number, found)
+        if position < found and (await self._follower.bounds())[number][0] > position:
+            self._pending.gaps[number] = (position, found)
 
     async def _commit(self) -> None:
         pending = self._pending
@@ -107,7 +114,7 @@ class StreamWriter:
             ]
         )
         began = now()
-        await asyncio.to_thread(self._table.append, pending.batches, pending.believed, pending.positions)
+        await asyncio.to_thread(self._table.append, pending.batches, pending.believed, pending.positions, pending.gaps)
         took_s = now() - began
         self._pending = Pending(pending.positions)
         self._progress.moved_to(0)

@@ -12,6 +12,7 @@ import pytest_asyncio
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
+from structlog.testing import capture_logs
 
 from aggregates.generations import ensure_layout
 from aggregates.rebuild import Rebuild as RebuildWindows
@@ -22,6 +23,7 @@ from common.errors import CannotStart
 from common.kafka.batch_loop import BatchLoop
 from common.kafka.batches import Entry, Partition
 from common.kafka.control import ControlTable
+from common.kafka.history import History
 from common.kafka.rejections import Rejections
 from common.kafka.replay import Replay
 from common.settings import RebuildSettings
@@ -215,6 +217,26 @@ async def test_windows_are_as_if_nothing_were_gone(lost, fresh_redis) -> None:
     newest = [one.record for one in lost.newest.values()]
     records = sum(entry.value is not None for entries in lost.ever.values() for entry in entries)
     assert counts == [len(newest), sum(one.a_id == "a3" for one in newest), records]
+
+
+async def test_a_gap_that_the_writer_has_passed_is_told(lost, eventually) -> None:
+    """Of what came while no writer ran nobody has anything: the lake knows from where on nothing is missing."""
+    ends = {partition: entries[-1].offset + 1 for partition, entries in lost.ever.items()}
+    await cut(lost.feed, ends)
+    await lost.feed.send(Stream.B, history(60, random.Random(7)))
+    kept = LogTable(lost.lake.catalog, Stream.B).positions()
+    for _ in range(2):  # a writer that starts again leaves it as it is
+        async with lost.feed.writing():
+            await eventually(lambda: lost.lake.count() == 300, 120)
+    async with AsyncExitStack() as stack:
+        whole = History(lost.replay, await lost.past(stack))
+        with capture_logs() as said:
+            for partition in PARTITIONS:
+                await whole.check(partition)
+        begins = {partition: (await whole.begin(partition))[0] for partition in PARTITIONS}
+    told = [(one["start"], one["end"]) for one in said if one["event"] == "history_has_a_gap"]
+    assert told == [(kept[partition.number], end) for partition, end in ends.items()]
+    assert begins == ends
 
 
 async def test_the_lake_of_another_log_is_refused(lost, store) -> None:

@@ -18,7 +18,7 @@ from common.kafka.producer import Message, Producer
 from lake.writer.log_table import LogTable
 from lake.writer.rows import read
 from localstack.free_ports import free_port
-from twinstream_lake.layout import POSITIONS, decode_positions
+from twinstream_lake.layout import GAPS, POSITIONS, decode_positions
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ async def test_both_streams_arrive_and_positions_with_them(lake, feed, record, e
     positions = decode_positions(b_log.properties[POSITIONS])
     assert sum(positions.values()) == 300
     assert decode_positions(b_log.current_snapshot().summary[POSITIONS]) == positions
+    assert GAPS not in b_log.properties
 
 
 async def test_a_writer_goes_on_where_the_table_is(lake, feed, record, eventually) -> None:

@@ -39,12 +39,16 @@ class Kept:
 
     end: int
     dropped: frozenset[int] = frozenset()
+    lacks: tuple[int, int] | None = None
+
+    def gap(self, _partition: int) -> tuple[int, int] | None:
+        return self.lacks
 
     def until(self, _partition: int) -> int:
         return self.end
 
-    async def oldest(self, _partition: int) -> Logged | None:
-        return next((Logged(n, b"x", None) for n in range(self.end) if n not in self.dropped), None)
+    async def oldest(self, _partition: int, since: int = 0) -> Logged | None:
+        return next((Logged(n, b"x", None) for n in range(since, self.end) if n not in self.dropped), None)
 
     async def first_since(self, _partition: int, timestamp_ms: int) -> int | None:
         return timestamp_ms if timestamp_ms < self.end else None
@@ -88,6 +92,8 @@ async def test_what_is_kept_comes_first_and_kafka_goes_on(kafka, kept, expected)
         (Kafka(12, 20), Kept(15, frozenset({0})), 1),
         (Kafka(15, 20), Kept(12), 15),  # what lies between is nowhere
         (Kafka(20, 20), Kept(12), 20),
+        (Kafka(12, 20), Kept(15, frozenset(range(4, 9)), (4, 9)), 9),  # the lake's writer stood still for too long
+        (Kafka(9, 20), Kept(9, frozenset(range(4, 9)), (4, 9)), 9),
     ],
 )
 async def test_it_begins_where_nothing_is_missing_behind(kafka, kept, begin) -> None:
@@ -103,7 +109,8 @@ async def test_a_gap_is_told_and_another_log_refused() -> None:
         await History(Kafka(15, 20), Kept(12)).check(PARTITION)
         await History(Kafka(15, 20), Kept(15)).check(PARTITION)
         await History(Kafka(15, 20)).check(PARTITION)
-    assert [(one["event"], one["start"], one["end"]) for one in said] == [("history_has_a_gap", 12, 15)]
+        await History(Kafka(15, 20), Kept(15, frozenset(range(4, 9)), (4, 9))).check(PARTITION)
+    assert [(one["start"], one["end"]) for one in said if one["event"] == "history_has_a_gap"] == [(12, 15), (4, 9)]
     with pytest.raises(CannotStart, match=r"records\.a/0 ends at 20, and the lake holds it up to 21"):
         await History(Kafka(15, 20), Kept(21)).check(PARTITION)
 
