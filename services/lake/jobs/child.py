@@ -4,6 +4,7 @@ It first gives up all it does not need, while it still is one thread: a thread t
 others give up. Even what DuckDB let through then would find nothing to write to.
 """
 
+import os
 import resource
 import sys
 
@@ -28,6 +29,8 @@ def main() -> None:
             resource.RLIMIT_CPU: task.cpu_seconds,
         },
     )
+    if os.getppid() != task.worker:
+        sys.exit("the worker ended before the kernel was told to end this with it")
     from lake.jobs.query import answer  # noqa: PLC0415  # its libraries start threads of their own
 
     if task.steps_back:

@@ -44,6 +44,8 @@ class Task(msgspec.Struct, kw_only=True, frozen=True):
     cpu_seconds: int
     user: str | None
     """Who the child becomes, where it may."""
+    worker: int
+    """The process that it is asked by."""
     steps_back: bool = True
     """Whether it gives way to every other process."""
 

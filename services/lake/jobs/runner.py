@@ -4,6 +4,7 @@ The child is never trusted: what it sends is bytes for a file, counted; what it 
 """
 
 import asyncio
+import os
 import shutil
 import sys
 import tempfile
@@ -108,6 +109,7 @@ class Runner:
             address_space_mb=self._limits.address_space_mb,
             cpu_seconds=int(job.timeout_seconds) + 10,
             user=self._limits.user,
+            worker=os.getpid(),
             steps_back=_STEPS_BACK,
         )
 

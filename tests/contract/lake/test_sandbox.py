@@ -161,6 +161,7 @@ def task(lake, small, tmp_path) -> Task:
         memory_mb=100,
         address_space_mb=3_000,
         cpu_seconds=10,
+        worker=os.getpid(),
         user=None,
     )
 
