@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from pymongo import AsyncMongoClient
 
@@ -36,6 +37,14 @@ def spilled(folder: Path) -> list[Path]:
     return list(folder.glob("twinstream-lake-*/query-*"))
 
 
+def is_at_work(query: psutil.Process) -> bool:
+    """Whether it runs; one that has ended and that nobody has asked about since does not."""
+    try:
+        return query.is_running() and query.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 async def asked(running: Any, client: Any) -> str:
     """A slow query of a key of its own; its id."""
     body = {"name": f"worker-{secrets.token_hex(4)}", "scopes": ["analytics"]}
@@ -52,7 +61,7 @@ async def asked(running: Any, client: Any) -> str:
 
 @pytest.mark.long
 async def test_two_workers_share_the_queue_and_outlive_each_other(running: Any, client: Any, tmp_path: Path) -> None:
-    """Two queries each; after a kill -9 the other runs all of them, and the next start deletes what was left behind."""
+    """Two queries each; after a kill -9 they end and the other runs them all, and the next start tidies up."""
     async with AsyncMongoClient[dict[str, Any]](running.stack.mongo_uri) as mongo:
         jobs = mongo["twinstream"][JOBS]
 
@@ -74,8 +83,13 @@ async def test_two_workers_share_the_queue_and_outlive_each_other(running: Any, 
         async with asyncio.timeout(120):
             while len(left := spilled(tmp_path)) < 2:  # it is said to run a moment before it does
                 await asyncio.sleep(0.1)
+        queries = psutil.Process(process.pid).children(recursive=True)
+        assert len(queries) >= 2
         process.kill()
         await process.wait()
+        async with asyncio.timeout(60):
+            while any(is_at_work(query) for query in queries):
+                await asyncio.sleep(0.1)
         others = [id_ for id_ in ids if id_ not in mine]
         await jobs.update_many({"_id": {"$in": others}}, {"$set": {"state": JobState.CANCELLED}})
         taken = await until(
