@@ -188,6 +188,22 @@ async def test_what_may_be_asked_is_answered(ask) -> None:
     assert (await ask("describe b"))[0].rows == 8
 
 
+def test_a_query_that_nobody_waits_for_does_not_begin(task) -> None:
+    """Its worker was killed before the kernel knew that this ends with it: another process is its parent by now."""
+    Path(task.spill).mkdir()
+    orphan = msgspec.structs.replace(task, sql="select 1", worker=os.getpid() + 1)
+    ran = subprocess.run(
+        [sys.executable, "-I", "-m", "lake.jobs.child"],
+        input=msgspec.json.encode(orphan),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode != 0
+    assert ran.stdout == b""
+    assert b"the worker ended" in ran.stderr
+
+
 def test_what_a_query_must_not_do_is_refused(task, small, lake) -> None:
     """By DuckDB or before it; the lake's files, and the folders around them, are as they were."""
     folder = Path(lake.settings.lake_warehouse)
