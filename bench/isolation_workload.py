@@ -17,7 +17,7 @@ from spine_workload import bodies
 RECORDS_PER_SECOND = 200
 LOOKUPS_PER_SECOND = 50
 COUNTS_PER_SECOND = 20
-ONE_IN = 5  # records with a signal
+ONE_IN = 20  # records with a signal; with one in five SecantusDB has more to write than it can, with or without queries
 CONNECTIONS = 16
 DEADLINE_S = 90.0
 MOST_IDS = 1_000

@@ -13,7 +13,7 @@ from typing import Final
 
 _SESSION: Final = "/proc/self/autogroup"
 _LEAST: Final = 19
-_OF_SESSION: Final = 10  # a tenth of what another session has, while that has work: nothing of ours starves for good
+_OF_SESSION: Final = 15  # a thirtieth of what another session has, while that has work: none starves for good
 _TRIES: Final = 5
 _NOT_MORE_OFTEN_THAN_S: Final = 0.11  # the kernel lets a session without privileges be told of no oftener, sched(7)
 

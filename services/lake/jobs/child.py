@@ -7,16 +7,21 @@ others give up. Even what DuckDB let through then would find nothing to write to
 import os
 import resource
 import sys
+from typing import Final
 
 import msgspec
 
-from common.priority import stepping_back
+from common.priority import give_way, stepping_back
 from lake.jobs.confinement import confine
 from lake.jobs.frames import Kind, Task, send
+
+# Half a second of the processor: less than what people wait for, and soon over on a busy machine all the same.
+_AT_THE_START: Final = 5
 
 
 def main() -> None:
     """Run the task on standard input; frames go to standard output."""
+    give_way(_AT_THE_START)
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
     step_back = stepping_back()
     held = confine(

@@ -19,7 +19,7 @@ print(json.dumps([os.sched_getscheduler(0) == os.SCHED_IDLE, os.nice(0), group])
 @pytest.mark.parametrize(
     ("deed", "leads", "told"),
     [
-        ("stepping_back()()", "leads", (True, 19, 10)),
+        ("stepping_back()()", "leads", (True, 19, 15)),
         ("give_way(7)", "leads", (False, 7, 7)),
         ("give_way(7)", "follows", (False, 7, 0)),
     ],
