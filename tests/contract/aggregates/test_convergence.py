@@ -272,7 +272,7 @@ class _Mortal(Connection):
     """A connection that is there for so many steps: a script on a shard is one."""
 
     def __init__(self, connection: Connection, steps: int) -> None:
-        self._client = connection._client
+        self.__dict__.update(vars(connection))  # the very same one, until its steps are over
         self._steps = steps
 
     async def run(self, script: Script, calls: Mapping[str, bytes]) -> dict[str, Any]:
