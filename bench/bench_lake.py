@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
+import lake_rebuilding
 import lake_workload as workload
 import lake_writing
 import polars as pl
@@ -27,6 +28,7 @@ from twinstream_lake.pins import pin
 
 ROUNDS = 5
 WRITTEN_ROWS = 200_000
+REBUILT_ROWS = 10_000, 400_000  # documents, windows
 COMMITS_OF_A_DAY = 288
 COMMITS_OF_AN_HOUR = 12
 ROWS_OF_A_COMMIT = 500  # what is in it does not matter to what a commit costs beyond it
@@ -38,6 +40,7 @@ TOP = "SELECT Stream_A_unique_identifier, count(*) AS n FROM {} GROUP BY ALL ORD
 
 async def run(*, quick: bool) -> list[Figure]:
     figures = await lake_writing.measured(2 if quick else ROUNDS, 20_000 if quick else WRITTEN_ROWS)
+    figures += await lake_rebuilding.measured(ROUNDS, *((1_000, 10_000) if quick else REBUILT_ROWS))
     figures += _day(24 if quick else COMMITS_OF_A_DAY)
     with spark() as in_spark:
         for millions, rounds in [(0.1, 2)] if quick else [(1, ROUNDS), (10, 3)]:

@@ -44,8 +44,8 @@ def batches(first: int, last: int, total: int, size: int) -> Iterator[pa.Table]:
         yield rows(start, min(last, start + size), total)
 
 
-def entries(first: int, last: int, total: int) -> list[Logged]:
-    """The same as messages of a partition."""
+def entries(first: int, last: int, total: int, begin_ms: int = BEGIN_MS) -> list[Logged]:
+    """The same as messages of a partition, the first as of `begin_ms`."""
     made = []
     for offset, row in enumerate(rows(first, last, total).to_pylist(), first):
         record = RecordB(
@@ -53,8 +53,8 @@ def entries(first: int, last: int, total: int) -> list[Logged]:
             a_id=row["Stream_A_unique_identifier"],
             number=row["number"],
             text=row["text"],
-            event_time=BEGIN_MS + offset,
-            ingested_at=(BEGIN_MS + offset) * 1000,
+            event_time=begin_ms + offset,
+            ingested_at=(begin_ms + offset) * 1000,
         )
-        made.append(Logged(offset, record.id.encode(), msgspec.json.encode(record), BEGIN_MS))
+        made.append(Logged(offset, record.id.encode(), msgspec.json.encode(record), begin_ms))
     return made

@@ -22,7 +22,7 @@ from common.health import Health
 from common.kafka.follower import Follower
 from common.kafka.producer import Message, Producer
 from common.kafka.topics import ensure_topics
-from common.settings import KafkaSettings
+from common.settings import KafkaSettings, LakeSettings
 from lake.settings import WriterSettings
 from lake.writer.log_table import SERVICE
 from lake.writer.wiring import assembled
@@ -41,7 +41,7 @@ async def measured(rounds: int, count: int) -> list[Figure]:
         async with running_servers(Path(folder)) as stack:
             kafka = KafkaSettings(kafka_bootstrap=stack.kafka_bootstrap)
             await ensure_topics(kafka, partitions=PARTITIONS)
-            await _fill(kafka, count)
+            await fill(kafka, count)
             writer, bare, ratios = await paired(
                 rounds, _rate(lambda: _write(kafka, count), count), _rate(lambda: _bare(kafka, count), count)
             )
@@ -52,31 +52,38 @@ async def measured(rounds: int, count: int) -> list[Figure]:
     ]
 
 
-async def _fill(kafka: KafkaSettings, count: int) -> None:
+async def fill(kafka: KafkaSettings, count: int, begin_ms: int = workload.BEGIN_MS) -> None:
+    """Write records, the first as of `begin_ms`, into the topic."""
     producer, now_ms = Producer(kafka), SystemClock().now_ms()
     await producer.start()
     for first in range(0, count, SENT_AT_ONCE):
-        entries = workload.entries(first, min(count, first + SENT_AT_ONCE), count)
+        entries = workload.entries(first, min(count, first + SENT_AT_ONCE), count, begin_ms)
         await producer.publish(RECORDS[Stream.B], [Message(one.key or b"", one.value, now_ms) for one in entries])
     await producer.stop()
 
 
 async def _write(kafka: KafkaSettings, count: int) -> None:
-    """The writer as it runs, into a lake of its own, until all is committed."""
+    """Into a lake to throw away."""
     with TemporaryDirectory() as folder:
-        where: dict[str, Any] = {
-            "lake_catalog_uri": f"sqlite:///{folder}/catalog.db",
-            "lake_warehouse": f"{folder}/warehouse",
-        }
-        settings = WriterSettings(**kafka.model_dump(), **where, lake_commit_rows=COMMIT_ROWS, lake_commit_seconds=5)
-        applied, stop = metrics.APPLIED.labels(SERVICE, Stream.B, "applied"), asyncio.Event()
-        goal = _value(applied) + count
-        async with assembled(settings, Health(), SystemClock(), stop) as writers:
-            working = asyncio.gather(*(writer.run(stop) for writer in writers))
-            while _value(applied) < goal and not working.done():  # noqa: ASYNC110  # it tells nobody
-                await asyncio.sleep(0.02)
-            stop.set()
-            await working
+        await write(kafka, folder, count)
+
+
+async def write(kafka: KafkaSettings, folder: str, count: int) -> LakeSettings:
+    """The writer as it runs, into a lake in `folder`, until all is committed."""
+    where: dict[str, Any] = {
+        "lake_catalog_uri": f"sqlite:///{folder}/catalog.db",
+        "lake_warehouse": f"{folder}/warehouse",
+    }
+    settings = WriterSettings(**kafka.model_dump(), **where, lake_commit_rows=COMMIT_ROWS, lake_commit_seconds=5)
+    applied, stop = metrics.APPLIED.labels(SERVICE, Stream.B, "applied"), asyncio.Event()
+    goal = _value(applied) + count
+    async with assembled(settings, Health(), SystemClock(), stop) as writers:
+        working = asyncio.gather(*(writer.run(stop) for writer in writers))
+        while _value(applied) < goal and not working.done():  # noqa: ASYNC110  # it tells nobody
+            await asyncio.sleep(0.02)
+        stop.set()
+        await working
+    return settings
 
 
 async def _bare(kafka: KafkaSettings, count: int) -> None:
