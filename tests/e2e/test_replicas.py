@@ -106,6 +106,13 @@ class Balancer:
             return answer
         pytest.fail("no replica answers")
 
+    async def known_to_all(self, path: str) -> None:
+        """Wait until every replica has followed what one of them wrote."""
+        for url in self._urls:
+            async with asyncio.timeout(60):
+                while not (await self._http.get(url + path)).is_success:  # it is another process's
+                    await asyncio.sleep(0.05)
+
     async def close(self) -> None:
         await self._http.aclose()
 
@@ -246,6 +253,7 @@ async def load(replicas: Replicas, receiver: Receiver) -> AsyncIterator[Load]:
     """The clients, once the product is known to do what they expect of it."""
     load = Load(replicas.balancer("ingest"), replicas.balancer("query_api"))
     await load.query("POST", "/v1/destinations", json={"name": "ops", "kind": "webhook", "url": receiver_url(receiver)})
+    await load.query.known_to_all("/v1/destinations/ops")
     await load.query("POST", "/v1/rules", json={"name": "zebras", "keywords": ["zebra"], "destinations": ["ops"]})
     first = await load.ingest("POST", "/v1/streams/b/records", json=[a_b("first")])
     waiting = {"wait_for": first.json()["receipt"], "timeout_ms": 30_000}
