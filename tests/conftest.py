@@ -11,6 +11,7 @@ import pytest_asyncio
 from xdist.scheduler import LoadFileScheduling
 
 from common.bootstrap import ensure_first_key
+from common.kafka.producer import Producer
 from common.kafka.topics import ensure_topics
 from common.settings import KafkaSettings, MongoSettings, RedisSettings
 from localstack.claims import Claims
@@ -61,6 +62,14 @@ async def fresh_kafka(servers: Stack) -> KafkaSettings:
     settings = KafkaSettings(kafka_bootstrap=servers.kafka_bootstrap, topic_prefix=f"test-{secrets.token_hex(4)}.")
     await ensure_topics(settings, partitions=3)
     return settings
+
+
+@pytest_asyncio.fixture
+async def producer(fresh_kafka: KafkaSettings) -> AsyncIterator[Producer]:
+    producer = Producer(fresh_kafka)
+    await producer.start()
+    yield producer
+    await producer.stop()
 
 
 @pytest.fixture

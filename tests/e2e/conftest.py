@@ -75,6 +75,11 @@ class Receiver(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/"
 
+    def told(self) -> dict[str, list[str]]:
+        """The alerts' records by the id of the message that told of them, whatever came twice taken once."""
+        by_id = {id_: message["data"]["alerts"] for _, id_, message in list(self.messages)}
+        return {id_: [alert["record"]["unique_identifier"] for alert in alerts] for id_, alerts in by_id.items()}
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: Receiver

@@ -45,14 +45,6 @@ class Failing:
             return 500, self.chance.random() < 0.5
         return 204, True
 
-    def told(self) -> dict[str, list[str]]:
-        """The alerts' records by the id of the message that told of them, whatever came twice taken once."""
-        by_id = {message_id: message["data"]["alerts"] for _, message_id, message in list(self.receiver.messages)}
-        return {
-            message_id: [alert["record"]["unique_identifier"] for alert in alerts]
-            for message_id, alerts in by_id.items()
-        }
-
 
 @pytest.fixture(scope="module")
 def failing(lasting_receiver: Any) -> Failing:
@@ -143,4 +135,4 @@ async def test_every_signal_is_told_of_and_none_is_invented(
 
 def of(failing: Failing, name: str) -> list[str]:
     """The records of one test that were told of, each as often as after the receiver's dedup."""
-    return [record for records in failing.told().values() for record in records if record.startswith(name)]
+    return [record for records in failing.receiver.told().values() for record in records if record.startswith(name)]

@@ -4,13 +4,10 @@ The lake's writer and its maintenance run once, for a table has one writer; they
 """
 
 import asyncio
-import json
 import secrets
-import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any, Final
 
@@ -42,44 +39,6 @@ HELD: Final = (
 )
 """What the lake holds of B: messages, different ones, ids."""
 ANSWERED_WITHIN_S = 600  # a query has the processor only when nobody else wants it
-
-
-class Receiver(ThreadingHTTPServer):
-    """Takes what it is told; what comes twice under one id it takes once, as receivers do."""
-
-    request_queue_size = 64
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.taken: dict[str, list[str]] = {}
-
-    def told(self) -> Counter[str]:
-        """The records that it was told of."""
-        return Counter(record for records in list(self.taken.values()) for record in records)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        alerts = message["data"]["alerts"]
-        self.server.taken[self.headers["webhook-id"]] = [alert["record"]["unique_identifier"] for alert in alerts]
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture(scope="module")
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 class Balancer:
@@ -249,22 +208,23 @@ async def replicas(stack: Stack) -> Replicas:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def load(replicas: Replicas, receiver: Receiver) -> AsyncIterator[Load]:
+async def load(replicas: Replicas, lasting_receiver: Any) -> AsyncIterator[Load]:
     """The clients, once the product is known to do what they expect of it."""
     load = Load(replicas.balancer("ingest"), replicas.balancer("query_api"))
-    await load.query("POST", "/v1/destinations", json={"name": "ops", "kind": "webhook", "url": receiver_url(receiver)})
+    target = {"name": "ops", "kind": "webhook", "url": lasting_receiver.url}
+    lasting_receiver.secret = (await load.query("POST", "/v1/destinations", json=target)).json()["secret"]
     await load.query.known_to_all("/v1/destinations/ops")
     await load.query("POST", "/v1/rules", json={"name": "zebras", "keywords": ["zebra"], "destinations": ["ops"]})
     first = await load.ingest("POST", "/v1/streams/b/records", json=[a_b("first")])
     waiting = {"wait_for": first.json()["receipt"], "timeout_ms": 30_000}
     await load.query("GET", "/v1/b/first", params=waiting)
     await load.query("GET", "/v1/counts/b", params={**waiting, "hours": 1})
-    await until_told(load, receiver)
+    await until_told(load, lasting_receiver)
     yield load
     await load.close()
 
 
-async def until_told(load: Load, receiver: Receiver) -> None:
+async def until_told(load: Load, receiver: Any) -> None:
     """A rule is in force some moments after it was made: until then, another record tries again."""
     async with asyncio.timeout(FOUND_WITHIN_S):
         for attempt in count():
@@ -276,7 +236,7 @@ async def until_told(load: Load, receiver: Receiver) -> None:
 
 
 async def test_a_rollout_and_deaths_lose_nothing_double_nothing_and_fail_no_read(
-    stack: Stack, replicas: Replicas, load: Load, receiver: Receiver
+    stack: Stack, replicas: Replicas, load: Load, lasting_receiver: Any
 ) -> None:
     """Each replica of every service is restarted, then one of each killed, while records come and are asked for."""
     load.begin()
@@ -293,7 +253,7 @@ async def test_a_rollout_and_deaths_lose_nothing_double_nothing_and_fail_no_read
     assert min(restarted, len(load.sent) - restarted) > 2 * BATCH
     assert load.reads > 50
     await all_found(load.query, load.sent)
-    await each_told_once(load, receiver)
+    await each_told_once(load, lasting_receiver)
     await each_counted_once(stack, load)
 
 
@@ -303,10 +263,6 @@ def a_b(id_: str, text: str = "") -> dict[str, Any]:
     planted = id_.startswith("b-") and int(number) % SIGNAL_EVERY == 0
     words = text or (f"{id_} and a zebra" if planted else id_)
     return {"unique_identifier": id_, "Stream_A_unique_identifier": "p", "number": 1, "text": words}
-
-
-def receiver_url(receiver: Receiver) -> str:
-    return f"http://127.0.0.1:{receiver.server_port}/"
 
 
 async def rows_of(query: Balancer, sql: str) -> list[list[Any]]:
@@ -363,12 +319,12 @@ async def log_length(stack: Stack, topic: str) -> int:
         return sum(ends.values())
 
 
-async def each_told_once(load: Load, receiver: Receiver) -> None:
+async def each_told_once(load: Load, receiver: Any) -> None:
     """By one message, whatever of its way died in between."""
     planted = {id_ for id_ in load.sent if "zebra" in a_b(id_)["text"]}
 
     def told() -> Counter[str]:
-        return Counter({id_: times for id_, times in receiver.told().items() if id_.startswith("b-")})
+        return Counter(id_ for records in receiver.told().values() for id_ in records if id_.startswith("b-"))
 
     async with asyncio.timeout(FOUND_WITHIN_S):
         while not planted <= set(told()):

@@ -14,7 +14,7 @@ from common.clock import ManualClock
 from common.contracts import RecordB, version_of
 from common.kafka.producer import Producer
 from common.kafka.rejections import Rejections
-from common.settings import KafkaSettings, MongoSettings
+from common.settings import MongoSettings
 from documents.rejected_store import RejectedStore
 from documents.store import DocumentStore
 from documents.versions import Upsert
@@ -66,14 +66,6 @@ def eventually() -> Callable[..., Awaitable[None]]:
                 await asyncio.sleep(0.02)
 
     return eventually
-
-
-@pytest_asyncio.fixture
-async def producer(fresh_kafka: KafkaSettings) -> AsyncIterator[Producer]:
-    producer = Producer(fresh_kafka)
-    await producer.start()
-    yield producer
-    await producer.stop()
 
 
 @pytest.fixture

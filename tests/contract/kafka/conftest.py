@@ -8,7 +8,6 @@ import pytest
 import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient
 
-from common.kafka.producer import Producer
 from common.settings import KafkaSettings
 
 
@@ -16,14 +15,6 @@ from common.settings import KafkaSettings
 def _reviewed_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker looks after every two seconds, it looks after more often here."""
     monkeypatch.setattr("common.kafka.batch_loop._REVIEW_EVERY_S", 0.3)
-
-
-@pytest_asyncio.fixture
-async def producer(fresh_kafka: KafkaSettings) -> AsyncIterator[Producer]:
-    producer = Producer(fresh_kafka)
-    await producer.start()
-    yield producer
-    await producer.stop()
 
 
 @pytest.fixture

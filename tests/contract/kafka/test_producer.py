@@ -2,27 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import TopicAuthorizationFailedError
 
 from common.contracts import RECORDS, Stream
 from common.errors import TryLater
 from common.kafka.producer import Message, Producer
-from common.settings import KafkaSettings
 
 TOPIC = RECORDS[Stream.A]
-
-
-@pytest_asyncio.fixture
-async def producer(fresh_kafka: KafkaSettings) -> AsyncIterator[Producer]:
-    producer = Producer(fresh_kafka)
-    await producer.start()
-    yield producer
-    await producer.stop()
 
 
 def messages(count: int, value: bytes = b"v") -> list[Message]:
